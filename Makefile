@@ -1,0 +1,83 @@
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+WORKERS ?= auto
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+# Stamps: pip runs again only after pyproject.toml has changed, so that an
+# installed tree needs no network.
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help install demo test lint format test-matrix bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  ARGS=...     passed to pytest (test, test-matrix) or to the benchmark (bench)"
+	@echo "  PORT=8000    where the demo listens"
+	@echo "  WORKERS=auto how many processes run the tests"
+	@echo "  TOXENV=...   runs only these environments of the matrix"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml | $(BIN)/python
+	$(PIP) install --editable .
+	@touch $@
+
+$(DEV): pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[test,redis]'
+	@touch $(RUNTIME) $@
+
+$(BENCH): pyproject.toml | $(BIN)/python
+	$(PIP) install --editable '.[bench,redis]'
+	@touch $(RUNTIME) $@
+
+install: $(DEV) ## Build .venv with everything the tests need
+
+demo: $(RUNTIME) ## Serve the demo project on http://127.0.0.1:$PORT/
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py make_demo_users
+	@echo "Demo: http://127.0.0.1:$(PORT)/ (Ctrl-C stops it)"
+	@exec $(BIN)/daphne -b 127.0.0.1 -p $(PORT) demo_project.asgi:application
+
+# A whole file goes to one worker, so that a server a file starts is started
+# once. Tests that measure time run after that, alone. Exit code 5 of that second
+# run means that ARGS selected no such test.
+test: lint ## Lint, run the tests in parallel, then those that measure time
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not timing" $(ARGS)
+	$(BIN)/pytest -m timing $(ARGS) || [ $$? -eq 5 ]
+
+lint: $(DEV) ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEV) ## Apply the formatter and the safe fixes
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+# pyenv's shims answer only for activated versions, so the interpreters
+# themselves are put on PATH.
+test-matrix: $(DEV) ## Run the tests on every Python and Django found
+	@if root=$$(pyenv root 2>/dev/null); then \
+		for dir in "$$root"/versions/*/bin; do \
+			if [ -d "$$dir" ]; then PATH="$$dir:$$PATH"; fi; \
+		done; \
+		export PATH; \
+	fi; \
+	exec $(abspath $(BIN))/tox run $(if $(ARGS),-- $(ARGS))
+
+bench: $(BENCH) ## Print the figures of the performance budgets
+	$(BIN)/python benchmarks/echo_in_process.py $(ARGS)
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .tox .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist site
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,19 @@
+"""The Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core import checks
+
+
+class BoltWSConfig(AppConfig):
+    """`bolt_ws` in `INSTALLED_APPS`."""
+
+    name = "bolt_ws"
+    verbose_name = "bolt_ws: WebSockets"
+
+    def ready(self) -> None:
+        """Register the system checks. The `api` modules are imported later, when served."""
+        from .checks import check_jwt_keys
+
+        checks.register(check_jwt_keys, "bolt_ws")

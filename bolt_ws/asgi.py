@@ -1,0 +1,35 @@
+"""The ASGI applications that a project's asgi.py serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.core.asgi import get_asgi_application as get_http_application
+
+if TYPE_CHECKING:
+    from channels.routing import ProtocolTypeRouter
+
+    from .routing import Application
+
+
+def get_asgi_application() -> ProtocolTypeRouter:
+    """Return the application of a project: HTTP through Django, WebSockets through its APIs.
+
+    Sets Django up, so it can be the first thing that asgi.py calls.
+    """
+    http = get_http_application()
+    # Both need Django to be set up, which the line above does.
+    from channels.routing import ProtocolTypeRouter
+
+    return ProtocolTypeRouter({"http": http, "websocket": websocket_application()})
+
+
+def websocket_application() -> Application:
+    """Return the application that serves all APIs of the project, and refuses all other paths.
+
+    For a `ProtocolTypeRouter` of one's own. Django must be set up.
+    """
+    from .discovery import find_routes
+    from .routing import Router
+
+    return Router(find_routes())

@@ -1,0 +1,48 @@
+"""The `BOLT_WS` setting: its keys, their types and defaults."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import msgspec
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="upper"):
+    """What `settings.BOLT_WS` may hold, in upper case."""
+
+    apis: list[str] | None = None
+    """The APIs to serve, each as "module:attribute". None finds them in the `api` modules."""
+    jwt_key: str | None = msgspec.field(default=None)
+    """The key that `JWTAuthentication()` verifies with. None is `SECRET_KEY`."""
+    admission_timeout: float = 4.0
+    """Seconds for all that happens before accept. Daphne itself gives up a handshake after 5."""
+
+    def __repr__(self) -> str:
+        return "<bolt_ws settings>"  # the key must not reach a log
+
+
+@functools.cache
+def get_settings() -> Settings:
+    """Return the project's settings, read once and again after `override_settings`."""
+    declared = getattr(django_settings, "BOLT_WS", {})
+    try:
+        return msgspec.convert(declared, Settings)
+    except msgspec.ValidationError as error:
+        raise ImproperlyConfigured(f"settings.BOLT_WS: {error}") from None
+
+
+def jwt_key() -> str:
+    """Return `BOLT_WS["JWT_KEY"]`, else `SECRET_KEY`."""
+    return get_settings().jwt_key or django_settings.SECRET_KEY
+
+
+def _reset(*, setting: str, **kwargs: Any) -> None:
+    if setting == "BOLT_WS":
+        get_settings.cache_clear()
+
+
+setting_changed.connect(_reset, dispatch_uid="bolt_ws.conf")

@@ -1,0 +1,69 @@
+"""The storage of one connection: who is there, and whatever the handler keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an authentication backend found out. `user_id` is always text."""
+
+    user_id: str
+    is_staff: bool = False
+    is_superuser: bool = False
+    permissions: frozenset[str] = frozenset()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ConnectionContext(dict[str, Any]):
+    """A dict whose items are attributes too.
+
+    It always holds `user_id` (None while anonymous), `is_staff`, `is_superuser`, `permissions`,
+    `auth_backend` (the backend's class name) and `claims`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            user_id=None,
+            is_staff=False,
+            is_superuser=False,
+            permissions=frozenset[str](),
+            auth_backend=None,
+            claims={},
+        )
+
+    def identify(self, identity: Identity, backend: str) -> None:
+        """Take over what an authentication backend found out."""
+        self.update(
+            user_id=identity.user_id,
+            is_staff=identity.is_staff,
+            is_superuser=identity.is_superuser,
+            permissions=identity.permissions,
+            auth_backend=backend,
+            claims=dict(identity.claims),
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"websocket.context has no {name!r}") from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(dict, name):
+            raise AttributeError(
+                f"{name!r} is a method of websocket.context; use websocket.context[{name!r}]"
+            )
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(f"websocket.context has no {name!r}") from None
+
+    def __dir__(self) -> Iterable[str]:
+        return [*super().__dir__(), *self]

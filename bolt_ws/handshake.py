@@ -1,0 +1,222 @@
+"""What the client asked for: a connection's scope, in Django's own types."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, quote, unquote_plus, urlsplit
+
+from django.conf import settings
+from django.http import QueryDict
+from django.http.cookie import parse_cookie
+from django.utils.datastructures import CaseInsensitiveMapping
+
+from .context import ConnectionContext
+
+Scope = MutableMapping[str, Any]
+"""An ASGI connection scope (ASGI specification, "WebSocket Connection Scope")."""
+
+_DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
+
+class Address(NamedTuple):
+    """The client's end of the connection."""
+
+    host: str
+    port: int
+
+
+class URL(str):
+    """A URL: text, with its parts as attributes, named as in `urllib.parse.urlsplit`."""
+
+    __slots__ = ()
+
+    @property
+    def parts(self) -> SplitResult:
+        """All parts at once."""
+        return urlsplit(str(self))
+
+    @property
+    def scheme(self) -> str:
+        """`ws` or `wss`."""
+        return self.parts.scheme
+
+    @property
+    def netloc(self) -> str:
+        """Host and port as they stand in the URL."""
+        return self.parts.netloc
+
+    @property
+    def hostname(self) -> str | None:
+        """The host without its port, in lower case."""
+        return self.parts.hostname
+
+    @property
+    def port(self) -> int | None:
+        """The port, None where the URL names none."""
+        return self.parts.port
+
+    @property
+    def path(self) -> str:
+        """The path, `root_path` included."""
+        return self.parts.path
+
+    @property
+    def query(self) -> str:
+        """What stands behind the `?`."""
+        return self.parts.query
+
+
+class Handshake:
+    """The request that opened a connection, read only.
+
+    Two handshakes are equal only if they are the same one: a connection can stand in a set.
+    """
+
+    __slots__ = ("__weakref__", "_cache", "context", "scope", "taken")
+
+    def __init__(self, scope: Scope) -> None:
+        if scope["type"] != "websocket":
+            raise ValueError(f'Expected a scope of type "websocket", but got {scope["type"]!r}')
+        self.scope = scope
+        self.context = ConnectionContext()
+        self.taken: frozenset[str] = frozenset()
+        """Names of the query parameters that an authentication backend took."""
+        self._cache: dict[str, Any] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        return self.scope[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.scope
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.scope)
+
+    def __len__(self) -> int:
+        return len(self.scope)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path!r} {self.id}>"
+
+    @property
+    def id(self) -> str:
+        """A UUID4 as text, this connection's own."""
+        found: str | None = self._cache.get("id")
+        if found is None:
+            found = self._cache["id"] = str(uuid.uuid4())
+        return found
+
+    @property
+    def path(self) -> str:
+        """The requested path, decoded."""
+        path: str = self.scope.get("path", "")
+        return path
+
+    @property
+    def path_params(self) -> Mapping[str, Any]:
+        """The path's parameters, as the path's converters made them."""
+        params: Mapping[str, Any] = self.scope.get("url_route", {}).get("kwargs", {})
+        return params
+
+    @property
+    def query_params(self) -> QueryDict:
+        """The query string. A token that an authentication backend took is not in it."""
+        found: QueryDict | None = self._cache.get("query_params")
+        if found is None:
+            raw = self.scope.get("query_string", b"")
+            found = self._cache["query_params"] = QueryDict(raw, encoding="utf-8")
+        return found
+
+    @property
+    def headers(self) -> CaseInsensitiveMapping[str]:
+        """The headers, by name in any case. Repeated ones are joined with a comma."""
+        found: CaseInsensitiveMapping[str] | None = self._cache.get("headers")
+        if found is None:
+            joined: dict[str, str] = {}
+            for raw_name, raw_value in self.scope.get("headers", ()):
+                name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+                # RFC 9110 section 5.3; cookies alone are joined otherwise (RFC 9113, 8.2.3).
+                separator = "; " if name == "cookie" else ", "
+                joined[name] = f"{joined[name]}{separator}{value}" if name in joined else value
+            found = self._cache["headers"] = CaseInsensitiveMapping(joined)
+        return found
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies, by name."""
+        found: dict[str, str] | None = self._cache.get("cookies")
+        if found is None:
+            found = self._cache["cookies"] = parse_cookie(self.headers.get("cookie", ""))
+        return found
+
+    @property
+    def client(self) -> Address | None:
+        """The peer's address, None where the server gives none (a Unix socket, a test)."""
+        client = self.scope.get("client")
+        return Address(client[0], client[1]) if client else None
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """The subprotocols that the client offered, in its order of preference."""
+        return list(self.scope.get("subprotocols") or ())
+
+    @property
+    def url(self) -> URL:
+        """The requested URL, without a token that an authentication backend took."""
+        query = self.scope.get("query_string", b"").decode("latin-1")
+        return URL(f"{self._origin}{self._raw_path}{'?' if query else ''}{query}")
+
+    @property
+    def _origin(self) -> str:
+        scheme = self._scheme
+        host = None
+        if settings.USE_X_FORWARDED_HOST:
+            host = self.headers.get("x-forwarded-host")
+        host = host or self.headers.get("host")
+        if not host:
+            server = self.scope.get("server") or ("localhost", None)
+            host = f"[{server[0]}]" if ":" in server[0] else server[0]
+            if server[1] and server[1] != _DEFAULT_PORTS[scheme]:
+                host = f"{host}:{server[1]}"
+        return f"{scheme}://{host}"
+
+    @property
+    def _scheme(self) -> str:
+        # As django.http.HttpRequest.scheme does: the proxy's word counts where a setting says so.
+        if settings.SECURE_PROXY_SSL_HEADER:
+            name, secure_value = settings.SECURE_PROXY_SSL_HEADER
+            value = self.headers.get(name.removeprefix("HTTP_").replace("_", "-"))
+            if value is not None:
+                return "wss" if value.split(",", 1)[0].strip() == secure_value else "ws"
+        # Daphne's scope has no scheme.
+        return "wss" if self.scope.get("scheme") in ("wss", "https") else "ws"
+
+    @property
+    def _raw_path(self) -> str:
+        raw: bytes | None = self.scope.get("raw_path")
+        if raw is not None:
+            return raw.decode("latin-1").partition("?")[0]
+        return quote(self.path)
+
+    def take_query_param(self, name: str) -> list[str]:
+        """Return the values of a query parameter, and remove it from the scope.
+
+        For authentication backends: a credential that was read is seen by nobody after it.
+        """
+        values: list[str] = self.query_params.getlist(name)
+        if values:
+            # Cut out of the raw text, so that all other parameters stay as they were sent.
+            kept = (
+                part
+                for part in self.scope["query_string"].split(b"&")
+                if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name
+            )
+            self.scope["query_string"] = b"&".join(kept)
+            self.taken |= {name}
+            self._cache.pop("query_params")
+        return values

@@ -1,0 +1,3 @@
+"""No pages: the tests are about WebSockets."""
+
+urlpatterns: list[object] = []

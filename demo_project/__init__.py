@@ -1,0 +1,1 @@
+"""The demo: a chat for two browser tabs, served by Daphne alone. `make demo` starts it."""

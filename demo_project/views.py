@@ -1,0 +1,47 @@
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from bolt_ws.auth import create_jwt_for_user
+from demo_project.api import MAX_LENGTH
+from demo_project.forms import RoomForm, is_room_name
+
+SUGGESTED_ROOMS = ["lobby", "kitchen", "library"]
+
+
+@require_safe
+@login_required
+def rooms(request: HttpRequest) -> HttpResponse:
+    """Go to the room that `?room=` names, the lobby if it names none."""
+    form = RoomForm(request.GET if "room" in request.GET else {"room": SUGGESTED_ROOMS[0]})
+    if form.is_valid():
+        return redirect("room", name=form.cleaned_data["room"])
+    return render(request, "demo_project/no_such_room.html", {"form": form}, status=400)
+
+
+@require_safe
+@login_required
+def room(request: HttpRequest, name: str) -> HttpResponse:
+    if not is_room_name(name):
+        raise Http404("No room can have this name.")
+    suggested = SUGGESTED_ROOMS if name in SUGGESTED_ROOMS else [name, *SUGGESTED_ROOMS]
+    context = {"room": name, "rooms": suggested, "form": RoomForm(), "max_length": MAX_LENGTH}
+    return render(request, "demo_project/room.html", context)
+
+
+@require_POST
+@never_cache
+def token(request: HttpRequest) -> JsonResponse:
+    """A JWT that opens WebSockets for a minute.
+
+    It travels in an address, so it should soon be worthless. A script calls this, so the anonymous
+    get 401 and not, as from `login_required`, a page to log in.
+    """
+    if not request.user.is_authenticated:
+        return JsonResponse({"detail": "Log in first."}, status=401)
+    claims = {"username": request.user.get_username()}
+    return JsonResponse(
+        {"token": create_jwt_for_user(request.user, expires_in=60, extra_claims=claims)}
+    )

@@ -1,0 +1,119 @@
+"""What the README and docs/ show is run, and does what they say."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+from typing import Any
+
+import pytest
+from channels.testing import WebsocketCommunicator
+from django.contrib.auth.models import User
+from django.test import override_settings
+
+from bolt_ws.auth import create_jwt_for_user
+from bolt_ws.conf import get_settings
+from tests.docs.pages import PAGES, ROOT, run
+
+README, DOCS = ROOT / "README.md", ROOT / "docs"
+
+
+def token(**fields: Any) -> str:
+    return create_jwt_for_user(User(pk=7, **fields))
+
+
+async def talk(application: Any, path: str, *texts: str) -> list[str]:
+    """Connect, send the texts, and return as many replies; one at least."""
+    communicator = WebsocketCommunicator(application, path)
+    accepted, code = await communicator.connect()
+    assert accepted, code
+    replies = []
+    for text in texts or [None]:
+        if text is not None:
+            await communicator.send_to(text_data=text)
+        replies.append(await communicator.receive_from())
+    await communicator.disconnect()
+    return replies
+
+
+async def refusal(application: Any, path: str) -> int:
+    accepted, code = await WebsocketCommunicator(application, path).connect()
+    assert not accepted
+    return int(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_runs(page: Any) -> None:
+    run(page)
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\(docs/(\w+)\.md\)", README.read_text()))
+    assert linked == {page.stem for page in DOCS.glob("*.md")}
+
+
+async def test_readme() -> None:
+    application = run(README).api.as_asgi()
+    path = f"/ws/room/lobby?shout=true&token={token()}"
+    assert await talk(application, path, "hi") == ['{"room":"lobby","from":"7","text":"HI"}']
+    assert await refusal(application, "/ws/room/lobby") == 4401
+
+
+@pytest.fixture
+def endpoints() -> ModuleType:
+    return run(DOCS / "endpoints.md")
+
+
+async def test_endpoints(endpoints: ModuleType) -> None:
+    application = endpoints.api.as_asgi()
+    assert await talk(application, "/ws/echo", "hi") == ["Echo: hi"]
+    assert await talk(application, "/ws/room/5") == ['{"room":5,"path":["room_id"]}']
+    member = "12345678-1234-5678-1234-567812345678"
+    assert await talk(application, f"/ws/rooms/5/members/{member}") == [
+        '{"room":5,"path":["room_id","member"]}'
+    ]
+    assert await talk(application, "/ws/search?q=a&tag=x&tag=y&order=oldest") == [
+        '{"q":"a","limit":10,"tag":["x","y"],"order":"oldest"}'
+    ]
+    assert await refusal(application, "/ws/search?q=a&limit=abc") == 4422
+    assert await talk(application, "/v1/chat/lobby") == ["welcome"]
+
+
+async def test_endpoints_beside_a_consumer(endpoints: ModuleType) -> None:
+    assert await talk(endpoints.router, "/ws/legacy") == ["hand-written"]
+    assert await talk(endpoints.router, "/ws/echo", "hi") == ["Echo: hi"]
+
+
+async def test_connection() -> None:
+    application = run(DOCS / "connection.md").api.as_asgi()
+    assert await talk(application, "/ws/sum", "1", "2") == ['{"total":1}', '{"total":3}']
+    assert await talk(application, "/ws/state") == ["Still connected"]
+    _, last = await talk(application, "/ws/count", "a", "b")
+    assert re.fullmatch(r'\["[-0-9a-f]{36}",2\]', last)
+    communicator = WebsocketCommunicator(application, "/ws/sum")
+    await communicator.connect()
+    await communicator.send_to(text_data='"x"')
+    assert await communicator.receive_output() == {
+        "type": "websocket.close",
+        "code": 1003,
+        "reason": "numbers only",
+    }
+
+
+async def test_authentication() -> None:
+    module = run(DOCS / "authentication.md")
+    application = module.api.as_asgi()
+    assert await talk(application, f"/ws/me?token={token()}") == ['{"user":"7"}']
+    assert await refusal(application, "/ws/me") == 4401
+    assert await refusal(application, f"/ws/staff?token={token()}") == 4403
+    moderator = module.token_for(User(pk=1, is_staff=True))
+    assert await talk(application, f"/ws/staff?token={moderator}") == ["welcome"]
+    assert await talk(application, "/ws/news") == ["hello stranger"]
+    assert await refusal(application, "/ws/news?token=bad") == 4401
+    assert await talk(application, f"/ws/club?token={moderator}") == ["hello, member"]
+    assert await refusal(application, f"/ws/club?token={token()}") == 4403
+
+
+def test_settings() -> None:
+    with override_settings(BOLT_WS=run(DOCS / "settings.md").BOLT_WS):
+        assert get_settings().apis == ["chat.api:api"]

@@ -55,7 +55,7 @@ def test_every_page_is_linked_from_the_readme() -> None:
 async def test_readme() -> None:
     application = run(README).api.as_asgi()
     path = f"/ws/room/lobby?shout=true&token={token()}"
-    assert await talk(application, path, "hi") == ['{"room":"lobby","from":"7","text":"HI"}']
+    assert await talk(application, path, "hi") == ['{"from":"7","text":"HI"}']
     assert await refusal(application, "/ws/room/lobby") == 4401
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from channels.db import database_sync_to_async
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 
 from .auth.backends import Authentication
 from .auth.guards import Guard, IsAuthenticated
@@ -53,6 +53,8 @@ class Admission:
             raise
         except PermissionDenied as error:
             raise Refusal(403, "permission_denied", str(error) or "Permission denied") from None
+        except SuspiciousOperation:
+            raise Refusal(400, "bad_request", "Bad request") from None
         except Exception as error:
             if deadline.expired():
                 raise Refusal(503, "admission_timeout", "Admission took too long") from error
@@ -62,7 +64,7 @@ class Admission:
     async def _authenticate(self, websocket: WebSocket) -> None:
         for name, authenticate in self._authenticators:
             identity: Identity | None = authenticate(websocket)
-            if inspect.isawaitable(identity):
+            while inspect.isawaitable(identity):
                 identity = await identity
             if identity is not None:
                 websocket.context.identify(identity, name)
@@ -71,7 +73,7 @@ class Admission:
     async def _guard(self, websocket: WebSocket) -> None:
         for has_permission in self._guards:
             allowed = has_permission(websocket)
-            if inspect.isawaitable(allowed):
+            while inspect.isawaitable(allowed):
                 allowed = await allowed
             if allowed is not True:
                 raise self._denied(websocket)

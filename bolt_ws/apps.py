@@ -13,7 +13,12 @@ class BoltWSConfig(AppConfig):
     verbose_name = "bolt_ws: WebSockets"
 
     def ready(self) -> None:
-        """Register the system checks. The `api` modules are imported later, when served."""
-        from .checks import check_jwt_keys
+        """Register the system checks, and keep tokens out of the servers' logs.
 
+        The `api` modules are imported later, when they are served.
+        """
+        from .checks import check_jwt_keys
+        from .redaction import install
+
+        install()
         checks.register(check_jwt_keys, "bolt_ws")

@@ -80,10 +80,10 @@ class Endpoint:
 
 
 def _check_handler(handler: Any, endpoint: Endpoint) -> None:
-    call = handler if inspect.isroutine(handler) else getattr(handler, "__call__", handler)  # noqa: B004
-    while isinstance(call, functools.partial):
-        call = call.func
     if not callable(handler) or isinstance(handler, type):
         raise DeclarationError(f"{endpoint!r}: {handler!r} is no function")
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    call = handler if inspect.isroutine(handler) else type(handler).__call__
     if not inspect.iscoroutinefunction(inspect.unwrap(call)):
         raise DeclarationError(f"{endpoint!r}: the handler must be declared with `async def`")

@@ -162,7 +162,8 @@ class WebSocket(Handshake):
             raise StopAsyncIteration if stop else self._disconnect()
         if wanted is None:
             return event
-        raise UnexpectedFrame(wanted, event.get("bytes") or event.get("text") or b"")
+        text = event.get("text")
+        raise UnexpectedFrame(wanted, event.get("bytes") or b"" if text is None else text)
 
     async def _transmit(self, event: Event) -> None:
         """Send a `websocket.send` that is known to be well formed."""
@@ -323,6 +324,8 @@ class WebSocket(Handshake):
         break the response, `RuntimeError` if it was accepted before. After an accept that happened
         by itself, one call without arguments does nothing.
         """
+        if self._accepting is not None:  # the first use in another task
+            await asyncio.shield(self._accepting)
         if self._was_accepted_unasked and subprotocol is None and not headers and self._open:
             self._was_accepted_unasked = False
             return

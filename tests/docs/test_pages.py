@@ -79,6 +79,7 @@ async def test_endpoints(endpoints: ModuleType) -> None:
     assert await talk(application, "/v1/chat/lobby") == ["welcome"]
 
 
+@pytest.mark.django_db(transaction=True)  # Channels' own consumers look at the connections
 async def test_endpoints_beside_a_consumer(endpoints: ModuleType) -> None:
     assert await talk(endpoints.router, "/ws/legacy") == ["hand-written"]
     assert await talk(endpoints.router, "/ws/echo", "hi") == ["Echo: hi"]

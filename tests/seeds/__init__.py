@@ -1,0 +1,6 @@
+"""The five pages, executed."""
+
+import pytest
+
+# What asserts outside of test modules shall say what it saw.
+pytest.register_assert_rewrite("tests.seeds.drivers", "tests.seeds.scenarios")

@@ -1,0 +1,130 @@
+"""A block, made into an API: its substitutions applied, executed in a namespace of its own."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+from bolt_ws import BoltAPI, WebSocket
+
+from .pages import Block
+from .substitutions import Completed, Given, Wrapped, replacements_of, substitutions_of
+
+
+class UnusedSubstitution(Exception):
+    """The table says something of a block that is not so."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A block that ran. `namespace` is what it left behind, `api` is to be served."""
+
+    api: BoltAPI
+    namespace: dict[str, Any]
+
+
+def load(block: Block) -> Loaded:
+    """Execute a block. Raises `UnusedSubstitution`, and whatever the block raises."""
+    namespace: dict[str, Any] = {"__name__": f"{block.page}, line {block.line}"}
+    source = _replace(block)
+    wrapped = None
+    for each in substitutions_of(block.key):
+        match each:
+            case Given():
+                _check_given(each, source)
+                exec(each.code, namespace)
+            case Completed():
+                _check_completed(each, source)
+                source += each.code
+            case Wrapped():
+                wrapped = each
+    # Padded, so that a traceback names the lines of the page.
+    tree = ast.parse("\n" * block.line + source, f"{block.page}.md")
+    if wrapped is not None:
+        return Loaded(_wrap(wrapped, tree, namespace), namespace)
+    exec(compile(tree, f"{block.page}.md", "exec"), namespace)
+    apis = [value for value in namespace.values() if isinstance(value, BoltAPI)]
+    assert len(apis) == 1, f"{block.key} makes {len(apis)} APIs"
+    return Loaded(apis[0], namespace)
+
+
+def _replace(block: Block) -> str:
+    lines = block.source.splitlines(keepends=True)
+    for each in replacements_of(block.page, block.lines):
+        index = each.line - block.line - 1
+        if each.old not in lines[index]:
+            raise UnusedSubstitution(each)
+        lines[index] = lines[index].replace(each.old, each.new)
+    return "".join(lines)
+
+
+def _wrap(wrapped: Wrapped, tree: ast.Module, namespace: dict[str, Any]) -> BoltAPI:
+    if wrapped.name not in set(_loaded(tree)) - set(_bound(tree)):
+        raise UnusedSubstitution(wrapped)
+
+    def compile_body(statements: list[ast.stmt]) -> CodeType:
+        body = ast.Module(statements, [])
+        name = f"{wrapped.page}.md"
+        code: CodeType = compile(body, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        return code
+
+    async def run(code: CodeType, websocket: WebSocket) -> None:
+        await websocket.accept()
+        result = eval(code, {**namespace, wrapped.name: websocket})
+        if inspect.isawaitable(result):
+            await result
+
+    whole = compile_body(tree.body)
+    statements = [compile_body([each]) for each in tree.body]
+    api = BoltAPI()
+
+    @api.websocket("/")
+    async def body(websocket: WebSocket) -> None:
+        await run(whole, websocket)
+
+    @api.websocket("/{number}")
+    async def statement(websocket: WebSocket, number: int) -> None:
+        await run(statements[number], websocket)
+
+    return api
+
+
+def _check_given(given: Given, source: str) -> None:
+    code = ast.parse(given.code)
+    block = ast.parse(source)
+    used = {*_loaded(code), *_loaded(block)} - set(_bound(block))
+    for name in _bound(code):
+        if name not in used:
+            raise UnusedSubstitution(given, name)
+
+
+def _check_completed(completed: Completed, source: str) -> None:
+    try:
+        block = ast.parse(source)
+    except SyntaxError:
+        return  # a bare decorator
+    if not set(_loaded(ast.parse(completed.code))) & set(_bound(block)):
+        raise UnusedSubstitution(completed)
+
+
+def _loaded(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that the code reads."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that the code makes on its top level."""
+    for node in tree.body:
+        match node:
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                yield from (each.asname or each.name for each in names)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.ClassDef(name=name):
+                yield name
+            case ast.Assign(targets=targets):
+                yield from (each.id for each in targets if isinstance(each, ast.Name))

@@ -1,0 +1,12 @@
+"""Settings of the project that serves the pages' blocks."""
+
+from tests.settings import SECRET_KEY
+
+__all__ = ["SECRET_KEY"]
+
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "bolt_ws"]
+ROOT_URLCONF = "tests.seeds.project.urls"
+USE_TZ = True

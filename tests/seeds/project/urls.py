@@ -1,0 +1,3 @@
+"""No pages: the project is about WebSockets."""
+
+urlpatterns: list[object] = []

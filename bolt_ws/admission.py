@@ -9,17 +9,29 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from channels.db import database_sync_to_async
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
+from django.http import Http404
 
 from .auth.backends import Authentication
 from .auth.guards import Guard, IsAuthenticated
 from .conf import get_settings
 from .context import Identity
-from .exceptions import DeclarationError, Refusal
-from .parameters import Binder
+from .dependencies import Dependencies
+from .exceptions import DeclarationError, Refusal, WebSocketException
+from .parameters import Binder, bind_all
 from .websocket import WebSocket
 
 logger = logging.getLogger("bolt_ws")
+
+# What a guard or a backend may raise to refuse, as a handler may; all else is a fault of ours.
+_SPEAKING = (
+    Refusal,
+    WebSocketException,
+    PermissionDenied,
+    Http404,
+    SuspiciousOperation,
+    ValidationError,
+)
 
 Arguments = tuple[list[Any], dict[str, Any]]
 
@@ -27,39 +39,41 @@ Arguments = tuple[list[Any], dict[str, Any]]
 class Admission:
     """The steps of one endpoint, compiled once: authenticate, guards, arguments."""
 
-    __slots__ = ("_authenticators", "_binder", "_guards", "guards")
+    __slots__ = ("_authenticators", "_guards", "_taken", "guards")
 
-    def __init__(
-        self, auth: Sequence[Authentication], guards: Sequence[Guard], binder: Binder
-    ) -> None:
+    def __init__(self, auth: Sequence[Authentication], guards: Sequence[Guard]) -> None:
         if auth and not guards:
             guards = (IsAuthenticated(),)  # a route that asks for credentials wants them
         self.guards = tuple(guards)
+        self._taken = sorted({name for backend in auth for name in backend.taken})
         self._authenticators = [
             (type(backend).__name__, _awaitable(backend.authenticate)) for backend in auth
         ]
         self._guards = [_awaitable(guard.has_permission) for guard in guards]
-        self._binder = binder
 
-    async def admit(self, websocket: WebSocket) -> Arguments:
-        """Return the handler's arguments, or raise a `Refusal`. Whatever fails, refuses."""
-        seconds = get_settings().admission_timeout
+    async def admit(
+        self, websocket: WebSocket, binders: Sequence[Binder], dependencies: Dependencies
+    ) -> list[Arguments]:
+        """Return the arguments of each binder's function, or raise a `Refusal`.
+
+        Whatever fails, refuses. What a dependency raises is raised as it is.
+        """
+        deadline = asyncio.timeout(get_settings().admission_timeout)
         try:
-            async with asyncio.timeout(seconds) as deadline:
-                await self._authenticate(websocket)
-                await self._guard(websocket)
-                return self._binder.bind(websocket)
-        except Refusal:
-            raise
-        except PermissionDenied as error:
-            raise Refusal(403, "permission_denied", str(error) or "Permission denied") from None
-        except SuspiciousOperation:
-            raise Refusal(400, "bad_request", "Bad request") from None
-        except Exception as error:
-            if deadline.expired():
-                raise Refusal(503, "admission_timeout", "Admission took too long") from error
-            logger.exception("Exception in the admission of %s", websocket.path)
-            raise Refusal(500, "internal_error", "Internal server error") from error
+            async with deadline:
+                try:
+                    await self._authenticate(websocket)
+                    await self._guard(websocket)
+                except _SPEAKING:
+                    raise
+                except Exception as error:
+                    logger.exception("Exception in the admission of %s", ascii(websocket.path))
+                    raise Refusal(500, "internal_error", "Internal server error") from error
+                return await bind_all(binders, websocket, dependencies)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise Refusal(503, "admission_timeout", "Admission took too long") from error
 
     async def _authenticate(self, websocket: WebSocket) -> None:
         for name, authenticate in self._authenticators:
@@ -67,8 +81,11 @@ class Admission:
             while inspect.isawaitable(identity):
                 identity = await identity
             if identity is not None:
+                websocket.auth = identity
                 websocket.context.identify(identity, name)
-                return
+                break
+        for name in self._taken:  # of backends that were not asked, because another one knew
+            websocket.take_query_param(name)
 
     async def _guard(self, websocket: WebSocket) -> None:
         for has_permission in self._guards:
@@ -126,5 +143,11 @@ def log_refusal(path: str, endpoint: str | None, refusal: Refusal) -> None:
         endpoint or "no endpoint",
         refusal.status,
         refusal.code,
-        refusal.detail,
+        # Wrong values may be anything, a token in the wrong place for instance.
+        "see the response" if refusal.status == 422 else one_line(refusal.detail),
     )
+
+
+def one_line(text: str) -> str:
+    """Return `text` so that it cannot forge a line of a log."""
+    return text.encode("unicode_escape").decode()

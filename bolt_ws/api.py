@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar, Unpack
 
 from django.urls import URLPattern
 
 from .admission import check_auth, check_guards
+from .applications import as_handler, is_asgi
 from .auth.backends import Authentication
 from .auth.guards import Guard
-from .endpoint import Endpoint, Handler
+from .endpoint import Endpoint, EndpointOptions, Handler, Inherited, Middleware
 from .exceptions import DeclarationError
-from .routing import Application, Route, Router, check_unique
+from .routing import Application, Pattern, Route, Router, check_unique, reverse
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class WebSocketRoute(NamedTuple):
+    """An endpoint for `BoltAPI(routes=[...])`: a handler or an ASGI application at a path."""
+
+    path: str
+    endpoint: Any
+    name: str | None = None
+    middleware: Sequence[Middleware] = ()
 
 
 class BoltAPI:
     """A router of WebSocket endpoints.
 
     `prefix` stands before each path. `auth` and `guards` are those of each endpoint, own or
-    included, that names none itself.
+    included, that names none itself. `routes` are endpoints to begin with.
     """
 
     def __init__(
@@ -27,58 +42,107 @@ class BoltAPI:
         *,
         auth: Sequence[Authentication] | None = None,
         guards: Sequence[Guard] | None = None,
+        routes: Sequence[WebSocketRoute] = (),
     ) -> None:
         self.prefix = prefix
+        Pattern(prefix)  # says now what is wrong with it
         self.auth = None if auth is None else check_auth(auth)
         self.guards = None if guards is None else check_guards(guards)
+        self.dependency_overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
+        """What to call in place of a dependency, in tests."""
+        self._exception_handlers: dict[type[Exception], Handler] = {}
         self._endpoints: list[Endpoint] = []
         self._included: list[tuple[str, BoltAPI]] = []
         self._includers: list[BoltAPI] = []
+        for route in routes:
+            if not isinstance(route, WebSocketRoute):
+                raise DeclarationError(
+                    f"routes takes WebSocketRoute(path, endpoint), not {route!r}"
+                )
+            self.add_websocket_route(
+                route.path, route.endpoint, name=route.name, middleware=route.middleware
+            )
 
     def __repr__(self) -> str:
-        return f"<BoltAPI {self.prefix!r} with {len(self.routes)} endpoints>"
+        return f"<BoltAPI {self.prefix!r} with {len(self._endpoints)} endpoints>"
 
     def websocket(
-        self,
-        path: str,
-        *,
-        name: str | None = None,
-        auth: Sequence[Authentication] | None = None,
-        guards: Sequence[Guard] | None = None,
+        self, path: str, **options: Unpack[EndpointOptions]
     ) -> Callable[[Handler | Endpoint], Endpoint]:
         """Declare an endpoint: `@api.websocket("/ws/room/{room_id}")`.
 
-        `auth` without guards asks for a valid credential. Raises `DeclarationError`.
+        The options are those of `EndpointOptions`. `auth` without guards asks for a valid
+        credential. Raises `DeclarationError`.
         """
 
         def declare(handler: Handler | Endpoint) -> Endpoint:
-            endpoint = Endpoint(
-                handler,
-                path,
-                name=name,
-                auth=None if auth is None else check_auth(auth),
-                guards=None if guards is None else check_guards(guards),
-            )
+            endpoint = Endpoint(handler, path, options)
             self._endpoints.append(endpoint)
             try:
                 self._check()
             except DeclarationError:
                 self._endpoints.remove(endpoint)
+                endpoint.withdraw()
                 raise
             return endpoint
+
+        return declare
+
+    def websocket_route(
+        self, path: str, **options: Unpack[EndpointOptions]
+    ) -> Callable[[Handler | Endpoint], Endpoint]:
+        """Declare an endpoint whose `receive()` and `send()` deal in text, or its `value_type`."""
+        options.setdefault("value_type", "text")
+        return self.websocket(path, **options)
+
+    def add_websocket_route(
+        self, path: str, endpoint: Any, **options: Unpack[EndpointOptions]
+    ) -> Endpoint:
+        """Declare a handler, or an ASGI application, `WebSocketClose(...)` or a consumer say.
+
+        An application of three arguments named `scope`, `receive` and `send` is ASGI.
+        """
+        if is_asgi(endpoint):
+            endpoint = as_handler(endpoint)
+            options["auto_accept"] = False
+        return self.websocket(path, **options)(endpoint)
+
+    def exception_handler(self, kind: type[Exception]) -> Callable[[_Function], _Function]:
+        """Have a function called with the connection and an exception that leaves a handler.
+
+        Sync or async; the most specific class wins, then the innermost API. It may close the
+        connection; if it does not, that is closed with 1011. A Django response that it returns
+        answers a handshake that was not accepted.
+        """
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            raise DeclarationError(f"exception_handler() takes an exception class, not {kind!r}")
+
+        def declare(handler: _Function) -> _Function:
+            try:
+                inspect.signature(handler).bind(None, None)
+            except TypeError:
+                raise DeclarationError(
+                    f"{handler!r} must take the connection and the exception"
+                ) from None
+            if kind in self._exception_handlers:
+                raise DeclarationError(f"{kind.__name__} has an exception handler already")
+            self._exception_handlers[kind] = handler
+            return handler
 
         return declare
 
     def include(self, api: BoltAPI, prefix: str = "") -> None:
         """Serve the endpoints of another API too, behind `prefix`.
 
-        They take over this API's `auth` and `guards` where they and their own API name none.
-        Endpoints that are declared there later are served as well. Raises `DeclarationError`.
+        They take over this API's `auth` and `guards` where they and their own API name none, and
+        its exception handlers. Endpoints that are declared there later are served as well. Raises
+        `DeclarationError`.
         """
         if not isinstance(api, BoltAPI):
             raise DeclarationError(f"include() takes a BoltAPI, not {api!r}")
         if api is self or self in api.included():
             raise DeclarationError(f"{api!r} would include itself")
+        Pattern(prefix)
         self._included.append((prefix, api))
         api._includers.append(self)
         try:
@@ -87,6 +151,11 @@ class BoltAPI:
             self._included.pop()
             api._includers.pop()
             raise
+
+    @property
+    def is_included(self) -> bool:
+        """Whether another API includes this one."""
+        return bool(self._includers)
 
     def included(self) -> Iterator[BoltAPI]:
         """Yield the included APIs, and those that they include."""
@@ -108,7 +177,7 @@ class BoltAPI:
 
         Paths without a parameter come first, so that `/room/new` is not taken for a `/room/{id}`.
         """
-        routes = list(self._walk("", (), ()))
+        routes = list(self._walk("", Inherited(self)))
         return sorted(routes, key=lambda route: bool(route.pattern.names))
 
     @property
@@ -120,25 +189,37 @@ class BoltAPI:
         """Return an ASGI application that serves the endpoints and refuses all other paths."""
         return Router(self.routes)
 
-    def _walk(
-        self, prefix: str, auth: Sequence[Authentication], guards: Sequence[Guard]
-    ) -> Iterator[Route]:
+    def reverse(self, name: str, /, **params: Any) -> str:
+        """Return the path of an endpoint by its name.
+
+        Raises `django.urls.NoReverseMatch` for an unknown or ambiguous name, and for parameters
+        that do not fit.
+        """
+        return reverse(self.routes, name, params)
+
+    def _walk(self, prefix: str, outer: Inherited) -> Iterator[Route]:
         prefix = prefix.rstrip("/") + (f"/{self.prefix.strip('/')}" if self.prefix else "")
-        auth = auth if self.auth is None else self.auth
-        guards = guards if self.guards is None else self.guards
+        inherited = Inherited(
+            app=outer.app,
+            auth=outer.auth if self.auth is None else self.auth,
+            guards=outer.guards if self.guards is None else self.guards,
+            exception_handlers=(self._exception_handlers, *outer.exception_handlers),
+            dependency_overrides=(self.dependency_overrides, *outer.dependency_overrides),
+        )
         for endpoint in self._endpoints:
             pattern = endpoint.pattern.under(prefix)
-            consumer = endpoint.compile(
+            consumer = endpoint.compile(pattern, inherited)
+            yield Route(
                 pattern,
-                auth if endpoint.auth is None else endpoint.auth,
-                guards if endpoint.guards is None else endpoint.guards,
+                endpoint.name,
+                endpoint.is_name_explicit,
+                consumer,
+                functools.partial(endpoint.application, consumer) if endpoint.middleware else None,
             )
-            yield Route(pattern, endpoint.name, endpoint.explicit_name is not None, consumer)
         for inner, api in self._included:
-            yield from api._walk(f"{prefix}/{inner.strip('/')}", auth, guards)
+            yield from api._walk(f"{prefix}/{inner.strip('/')}", inherited)
 
     def _check(self) -> None:
-        routes = self.routes
-        check_unique(routes)
+        check_unique(self.routes)
         for includer in self._includers:
             includer._check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from django.conf import settings as django_settings
@@ -20,6 +20,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The key that `JWTAuthentication()` verifies with. None is `SECRET_KEY`."""
     admission_timeout: float = 4.0
     """Seconds for all that happens before accept. Daphne itself gives up a handshake after 5."""
+    sync_threads: Annotated[int, msgspec.Meta(ge=1)] = 64
+    """Handlers that are plain functions run in threads of their own: at most so many at once."""
 
     def __repr__(self) -> str:
         return "<bolt_ws settings>"  # the key must not reach a log

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, ClassVar
 
 from channels.consumer import AsyncConsumer
 from channels.layers import get_channel_layer
+from django.http.response import HttpResponseBase
 
-from .admission import Admission, log_refusal
-from .endings import NORMAL_ENDING, Ending, how_to_end
+from .admission import Arguments, log_refusal, one_line
+from .dependencies import Dependencies
+from .endings import HANDLED_ENDING, NORMAL_ENDING, Ending, how_to_end, is_quiet
 from .exceptions import WebSocketDisconnect
 from .handshake import Scope
-from .servers import Receive, Send
+from .peers import as_event
+from .plan import Call, Plan
+from .servers import Receive, Send, can_deny
 from .states import WebSocketState
+from .threads import Slot, reserve
 from .websocket import WebSocket
 
 logger = logging.getLogger("bolt_ws")
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that a close may wait for a server with a slow client."""
+CLEANUP_TIMEOUT = 5.0
+"""Seconds that one step of the cleanup may take."""
 
 
 class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types
@@ -32,10 +40,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
     costs some 100 us a message, most of it a hop to the one database thread.
     """
 
-    handler: ClassVar[Callable[..., Awaitable[Any]]]
-    admission: ClassVar[Admission]
-    endpoint_name: ClassVar[str]
-    path: ClassVar[str]
+    plan: ClassVar[Plan]
 
     scope: Scope
     channel_layer: Any = None
@@ -49,38 +54,202 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         event = await receive()
         if event["type"] == "websocket.disconnect":
             return
-        self.websocket = websocket = WebSocket.after_connect(self.scope, receive, send)
+        plan, self.websocket = self.plan, self._make_websocket(receive, send)
+        self._slot: Slot | None = None
+        self._on_close: list[Arguments] | None = None
+        self._parting: asyncio.Future[None] | None = None
+        dependencies = Dependencies(plan.dependency_overrides)
+        error: BaseException | None = None
         try:
-            positional, named = await self.admission.admit(websocket)
-            # Awaited here and in no task or method of its own: each would cost every message.
-            await type(self).handler(*positional, **named)
-        except (Exception, asyncio.CancelledError) as error:
-            ending = how_to_end(error, websocket)
-            await self._finish(ending)
-            if ending.is_raised_on:
-                raise
-        else:
-            await self._finish(NORMAL_ENDING)
+            handler, *callbacks = await plan.admission.admit(
+                self.websocket, [call.binder for call in plan.calls], dependencies
+            )
+            if plan.handler.is_blocking:
+                self._slot = reserve()
+            self.websocket.admit()
+            await self._greet(callbacks)
+            if self._slot is not None:
+                await plan.handler.run(self.websocket, handler, self._slot)
+            else:
+                # Awaited here and in no task or method of its own: each would cost every message.
+                await plan.handler.function(*handler[0], **handler[1])
+        except GeneratorExit:  # the loop is gone, and nothing can be awaited
+            raise
+        except BaseException as raised:
+            error = raised
+        failure: BaseException | None = None
+        try:
+            failure = await self._end_after(error)
+            failure = await self._clean_up(error, failure, dependencies)
+            if failure is not None:
+                raise failure
+        finally:
+            del error, failure  # their tracebacks hold this frame
 
-    async def _finish(self, ending: Ending) -> None:
+    def _make_websocket(self, receive: Receive, send: Send) -> WebSocket:
+        plan = self.plan
+        websocket = WebSocket(
+            self.scope,
+            receive,
+            send,
+            auto_accept=plan.auto_accept,
+            receive_type=plan.receive_type,
+            send_type=plan.send_type,
+            caught_close_codes=plan.caught_close_codes,
+            peers=plan.peers,
+        )
+        websocket.serve_for(plan.app)
+        return websocket
+
+    async def _greet(self, callbacks: list[Arguments]) -> None:
+        """Begin the part of the life that `on_close` ends."""
+        plan, websocket = self.plan, self.websocket
+        plan.peers.add(websocket)
+        if plan.on_close:
+            self._on_close = callbacks[len(plan.on_connect) :]
+            websocket.before_close(self._say_farewell)
+        if plan.auto_accept:
+            await websocket.accept_unasked()
+        for call, arguments in zip(plan.on_connect, callbacks, strict=False):
+            greeting = await call.run(websocket, arguments)
+            if greeting is not None:
+                await websocket.send_event(as_event(greeting))
+
+    async def _end_after(self, error: BaseException | None) -> BaseException | None:
+        """End the connection as the handler's way out asks, and return what is to be raised on."""
+        try:
+            if error is None:
+                await self._finish(NORMAL_ENDING)
+                return None
+            try:
+                if await self._is_handled(error):
+                    await self._finish(HANDLED_ENDING)
+                    return None
+            except Exception as raised:  # by the exception handler: it takes the place
+                error = raised
+            ending = how_to_end(error, self.websocket)
+            await self._finish(ending)
+            return error if ending.is_raised_on else None
+        except asyncio.CancelledError as cancelled:  # once more, and without the callbacks
+            with contextlib.suppress(asyncio.CancelledError):
+                self._on_close = None if self._parting is not None else self._on_close
+                await self._finish(how_to_end(cancelled, self.websocket), with_farewell=False)
+            return cancelled
+        except Exception as failed:  # the server did not take the end: let it see to that itself
+            return failed
+
+    async def _is_handled(self, error: BaseException) -> bool:
+        if is_quiet(error, self.websocket):
+            return False
+        handler = self.plan.exception_handler(error)
+        if handler is None:
+            return False
+        answer = await handler(self.websocket, error)
+        is_answerable = self.websocket.state is WebSocketState.CONNECTING and can_deny(self.scope)
+        if isinstance(answer, HttpResponseBase) and is_answerable:
+            await self.websocket.send_denial_response(answer)
+        return True
+
+    async def _finish(self, ending: Ending, *, with_farewell: bool = True) -> None:
         """End the connection, unless it has ended: close it, or refuse it where not accepted."""
         websocket = self.websocket
-        if websocket.state is WebSocketState.CONNECTING:
-            log_refusal(websocket.path, self.endpoint_name, ending.refusal)
-            await self._end(websocket.refuse(ending.refusal))
-        elif websocket.state is WebSocketState.CONNECTED:
+        if with_farewell and websocket.state is WebSocketState.CONNECTED:
             if ending.note:
-                logger.info("%s (%s): %s", self.path, self.endpoint_name, ending.note)
-            await self._end(websocket.close(ending.code, ending.reason))
+                note = one_line(ending.note)
+                logger.info("%s (%s): %s", self.plan.path, self.plan.name, note)
+            await self._say_farewell(ending.code, ending.reason)
+        if websocket.state is WebSocketState.CONNECTING:
+            log_refusal(websocket.path, self.plan.name, ending.refusal)
+            await self._send_last(websocket.refuse(ending.refusal))
+        elif websocket.state is WebSocketState.CONNECTED:
+            await self._send_last(websocket.close(ending.code, ending.reason))
         elif websocket.state is WebSocketState.RESPONSE:  # one that the handler left unfinished
-            await self._end(websocket.send_event({"type": "websocket.http.response.body"}))
+            body = {"type": "websocket.http.response.body", "body": b"", "more_body": False}
+            await self._send_last(websocket.send_event(body))
 
-    async def _end(self, last_message: Awaitable[None]) -> None:
+    async def _send_last(self, message: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                await last_message
+                await message
         except (WebSocketDisconnect, TimeoutError):
             pass  # nobody is left to be told
+
+    async def _say_farewell(self, code: int, reason: str) -> None:
+        """Run the `on_close` callbacks, once; what they return is sent if the client is there."""
+        if self._parting is not None:  # another task closes: its callbacks go first
+            await asyncio.shield(self._parting)
+            return
+        due, self._on_close = self._on_close, None
+        if due is None:
+            return
+        self._parting = asyncio.get_running_loop().create_future()
+        cancelled = False
+        for call, arguments in zip(self.plan.on_close, due, strict=True):
+            try:
+                await self._bounded(self._call_on_close(call, arguments, code, reason), "on_close")
+            except asyncio.CancelledError:  # interrupts one callback and skips no other
+                cancelled = True
+        self._parting.set_result(None)
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def _call_on_close(
+        self, call: Call, arguments: Arguments, code: int, reason: str
+    ) -> None:
+        last = await call.run(self.websocket, arguments, code=code, reason=reason)
+        if last is not None and self.websocket.is_open:
+            await self.websocket.send_event(as_event(last))
+
+    async def _clean_up(
+        self,
+        error: BaseException | None,
+        failure: BaseException | None,
+        dependencies: Dependencies,
+    ) -> BaseException | None:
+        """Undo what was done for the connection, and return what is to be raised on.
+
+        A step that fails or hangs skips no other.
+        """
+        websocket = self.websocket
+        self.plan.peers.discard(websocket)
+        try:
+            await self._say_farewell(websocket.close_code or 1006, websocket.close_reason or "")
+        except asyncio.CancelledError as cancelled:
+            failure = failure or cancelled
+        try:
+            async with asyncio.timeout(CLEANUP_TIMEOUT):
+                left = await dependencies.close(error)
+            if left is not error:  # a dependency took the exception, or raised one of its own
+                failure = left
+        except TimeoutError:
+            self._complain("dependencies")
+        except asyncio.CancelledError as cancelled:
+            failure = failure or cancelled
+        finally:
+            if self._slot is not None:
+                self._slot.release()
+            websocket.forget()
+        return failure
+
+    async def _bounded(self, step: Awaitable[None], name: str) -> None:
+        try:
+            async with asyncio.timeout(CLEANUP_TIMEOUT):
+                await step
+        except TimeoutError:
+            self._complain(name)
+        except WebSocketDisconnect:
+            pass
+        except Exception:
+            logger.exception("Exception in %s of %s (%s)", name, self.plan.path, self.plan.name)
+
+    def _complain(self, name: str) -> None:
+        logger.error(
+            "%s of %s (%s) took over %g s and was given up",
+            name,
+            self.plan.path,
+            self.plan.name,
+            CLEANUP_TIMEOUT,
+        )
 
     async def open_channel(self) -> str:
         """Return `channel_name`, made now unless it was made before.
@@ -97,17 +266,13 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         return self.channel_name
 
 
-def compile_consumer(
-    handler: Callable[..., Awaitable[Any]], admission: Admission, *, name: str, path: str
-) -> type[BoltConsumer]:
-    """Return a consumer class that runs `handler`, named and documented like it."""
+def compile_consumer(plan: Plan) -> type[BoltConsumer]:
+    """Return a consumer class that follows `plan`, named and documented like its handler."""
+    handler = plan.handler.function
     attributes = {
-        "handler": staticmethod(handler),
-        "admission": admission,
-        "endpoint_name": name,
-        "path": path,
+        "plan": plan,
         "__doc__": handler.__doc__,
         "__module__": getattr(handler, "__module__", __name__),
-        "__qualname__": getattr(handler, "__qualname__", name),
+        "__qualname__": getattr(handler, "__qualname__", plan.name),
     }
-    return type(getattr(handler, "__name__", name), (BoltConsumer,), attributes)
+    return type(getattr(handler, "__name__", plan.name), (BoltConsumer,), attributes)

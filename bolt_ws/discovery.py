@@ -32,8 +32,15 @@ def find_apis() -> list[BoltAPI]:
         for value in vars(module).values()
         if isinstance(value, BoltAPI)
     )
-    included = {id(inner) for api in found for inner in api.included()}
-    return [api for api in found if id(api) not in included]
+    roots = [api for api in found if not api.is_included]
+    reached = {id(inner) for api in roots for inner in (api, *api.included())}
+    for api in found:
+        if id(api) not in reached:  # served by itself, it would lack what its includer demands
+            raise ImproperlyConfigured(
+                f"{api!r} is included by an API that was not found: make that a variable of an "
+                '`api` module, or name what to serve in BOLT_WS["APIS"]'
+            )
+    return roots
 
 
 def find_routes() -> list[Route]:

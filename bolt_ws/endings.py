@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.http import Http404
 
 from .exceptions import (
     InvalidJSON,
     Refusal,
     UnexpectedFrame,
-    WebSocketDisconnect,
     WebSocketException,
+    WebSocketRejected,
 )
-from .states import MAX_REASON_BYTES, CloseCode
+from .states import CloseCode, shorten_reason
 from .websocket import WebSocket
 
 
@@ -34,38 +35,70 @@ class Ending:
 
 
 _NOT_ACCEPTED = Refusal(403, "rejected", "The connection was not accepted")
-_PERMISSION_DENIED = Refusal(403, "permission_denied", "Permission denied")
-_NOT_FOUND = Refusal(404, "not_found", "Not found")
-_FAILED = Refusal(500, "internal_error", "Internal server error")
 _SHUTTING_DOWN = Refusal(503, "shutting_down", "The server is shutting down")
 
 NORMAL_ENDING = Ending(CloseCode.NORMAL_CLOSURE, "", _NOT_ACCEPTED)
 """The handler returned."""
+HANDLED_ENDING = Ending(
+    CloseCode.SERVER_ERROR, "", Refusal(500, "internal_error", "Internal server error")
+)
+"""An exception handler took the exception, and left the connection as it was."""
 
 
 def how_to_end(error: BaseException, websocket: WebSocket) -> Ending:
     """Return what an exception that leaves admission or the handler of `websocket` means."""
+    if is_quiet(error, websocket):
+        return NORMAL_ENDING
     match error:
         case Refusal():
             return Ending(4000 + error.status, shorten_reason(error.detail), error)
-        case WebSocketDisconnect() if error.websocket in (None, websocket):
-            return NORMAL_ENDING
         case WebSocketException():
             refusal = Refusal(403, "rejected", error.reason or _NOT_ACCEPTED.detail)
             return Ending(error.code, error.reason, refusal)
         case UnexpectedFrame() | InvalidJSON():  # the client's fault, so no error of ours
             reason = shorten_reason(str(error))
-            return Ending(error.close_code, reason, _FAILED, note=str(error))
+            return Ending(error.close_code, reason, _failure(error), note=str(error))
         case PermissionDenied():
-            return Ending(CloseCode.POLICY_VIOLATION, "Permission denied", _PERMISSION_DENIED)
+            return _violation(error, 403, "permission_denied", "Permission denied")
         case Http404():
-            return Ending(CloseCode.POLICY_VIOLATION, "Not found", _NOT_FOUND)
+            return _violation(error, 404, "not_found", "Not found")
+        case SuspiciousOperation():
+            return _violation(error, 400, "bad_request", "Bad request")
+        case ValidationError():
+            return _violation(error, 422, "invalid", _messages(error))
         case asyncio.CancelledError():
             return Ending(CloseCode.SERVICE_RESTART, "", _SHUTTING_DOWN, is_raised_on=True)
         case _:
-            return Ending(CloseCode.SERVER_ERROR, "", _FAILED, is_raised_on=True)
+            name = type(error).__name__ if settings.DEBUG else ""
+            reason = shorten_reason(name)
+            return Ending(CloseCode.SERVER_ERROR, reason, _failure(error), is_raised_on=True)
 
 
-def shorten_reason(reason: str) -> str:
-    """Return as much of `reason` as a close frame holds."""
-    return reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
+def is_quiet(error: BaseException, websocket: WebSocket) -> bool:
+    """Tell whether `error` is this connection's own end, to be passed over in silence."""
+    if isinstance(error, BaseExceptionGroup):  # of an asyncio.TaskGroup
+        return all(is_quiet(each, websocket) for each in error.exceptions)
+    if isinstance(error, WebSocketRejected):
+        return error.websocket is websocket
+    return websocket.is_quiet(error)
+
+
+def _messages(error: ValidationError) -> str:
+    try:
+        return "; ".join(error.messages)
+    except Exception:  # a message whose placeholders do not fit
+        return "Invalid"
+
+
+def _violation(error: Exception, status: int, code: str, detail: str) -> Ending:
+    # What the exception says is for our log; the client gets the words that fit everybody.
+    refusal = Refusal(status, code, detail)
+    reason = shorten_reason(detail)
+    return Ending(CloseCode.POLICY_VIOLATION, reason, refusal, note=f"{detail}: {error.args!r}")
+
+
+def _failure(error: BaseException) -> Refusal:
+    detail = "Internal server error"
+    return Refusal(
+        500, "internal_error", f"{detail}: {type(error).__name__}" if settings.DEBUG else detail
+    )

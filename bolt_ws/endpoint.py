@@ -2,74 +2,216 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict, TypeVar, cast
 
-from .admission import Admission
+from .admission import Admission, check_auth, check_guards
 from .auth.backends import Authentication
 from .auth.guards import Guard
 from .consumer import BoltConsumer, compile_consumer
 from .exceptions import DeclarationError
-from .parameters import compile_binder
-from .routing import Pattern
+from .handshake import Reverser
+from .peers import Peers, deliver
+from .plan import Call, Plan
+from .routing import Application, Pattern
+from .values import ValueType, compile_value_type
 
-Handler = Callable[..., Awaitable[Any]]
+Handler = Callable[..., Any]
+Middleware = Callable[[Any], Any]
+_Callback = TypeVar("_Callback", bound=Callable[..., Any])
+
+
+class EndpointOptions(TypedDict, total=False):
+    """What an endpoint can say besides its path."""
+
+    name: str | None
+    """Else the function's name, while that is unique."""
+    auth: Sequence[Authentication] | None
+    """Authentication backends; None is the API's."""
+    guards: Sequence[Guard] | None
+    """Conditions before accept; None is the API's."""
+    auto_accept: bool | None
+    """None accepts at first use, True before the handler, False leaves it to the handler."""
+    value_type: Any
+    """`receive_type` and `send_type` in one."""
+    receive_type: Any
+    """What `receive()` gives: "text", "bytes", "json", "event" or a type to validate against."""
+    send_type: Any
+    """What `send()` takes."""
+    caught_close_codes: Any
+    """Codes of a client's close that end the handler quietly; the builtin `all` is every one."""
+    middleware: Sequence[Middleware]
+    """ASGI middleware around the endpoint, the outermost first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What an endpoint takes over from the APIs around it."""
+
+    app: Reverser
+    auth: Sequence[Authentication] = ()
+    guards: Sequence[Guard] = ()
+    exception_handlers: tuple[Mapping[type[Exception], Handler], ...] = ()
+    dependency_overrides: tuple[Mapping[Handler, Handler], ...] = ()
+
+
+class _Shared:
+    """What the endpoints of one function have in common."""
+
+    def __init__(self) -> None:
+        self.endpoints: list[Endpoint] = []
+        self.on_connect: list[Handler] = []
+        self.on_close: list[Handler] = []
 
 
 class Endpoint:
     """A handler at a path. Calling it calls the handler.
 
-    `auth` and `guards` None are the API's. Raises `DeclarationError` for a handler that could
-    never be called.
+    Raises `DeclarationError` for a handler that could never be called.
     """
 
     __name__: str
 
-    def __init__(
-        self,
-        handler: Handler | Endpoint,
-        path: str,
-        *,
-        name: str | None = None,
-        auth: Sequence[Authentication] | None = None,
-        guards: Sequence[Guard] | None = None,
-    ) -> None:
+    def __init__(self, handler: Handler | Endpoint, path: str, options: EndpointOptions) -> None:
+        self._shared = _Shared()
         if isinstance(handler, Endpoint):  # one function under several paths
-            handler = handler.handler
+            # What the new path does not say is as it was: no path is less guarded by an omission.
+            options = _merged(handler.options, options)
+            self._shared, handler = handler._shared, handler.handler
+        self.options: EndpointOptions = options
         self.handler: Handler = handler
-        self.explicit_name = name
+        name = options.get("name")
+        self.is_name_explicit = name is not None
         self.name: str = name or str(getattr(handler, "__name__", type(handler).__name__))
         self.pattern = Pattern(path)
-        self.auth = auth
-        self.guards = guards
-        self._consumers: dict[object, type[BoltConsumer]] = {}
+        self._peers = Peers()
+        self._plans: dict[object, tuple[Inherited, Plan, type[BoltConsumer]]] = {}
         functools.update_wrapper(self, handler, updated=())
-        _check_handler(handler, self)
-        self.compile(self.pattern, auth or (), guards or ())  # says now what cannot work
+        with self._named_in_errors():
+            _check_options(options)
+            auth, guards = options.get("auth"), options.get("guards")
+            self.auth = None if auth is None else check_auth(auth)
+            self.guards = None if guards is None else check_guards(guards)
+            self.middleware = _check_middleware(options.get("middleware", ()))
+            self._types = _compile_types(options)
+            self._auto_accept = options.get("auto_accept")
+            self._caught = _check_codes(options.get("caught_close_codes", builtins.all))
+            _check_handler(handler)
+        self._shared.endpoints.append(self)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Awaitable[Any]:
+    def withdraw(self) -> None:
+        """Forget an endpoint whose declaration failed."""
+        self._shared.endpoints.remove(self)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the handler."""
         return self.handler(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<Endpoint {self.name!r} at {self.pattern.path!r}>"
 
-    def compile(
-        self, pattern: Pattern, auth: Sequence[Authentication], guards: Sequence[Guard]
-    ) -> type[BoltConsumer]:
+    def on_connect(self, callback: _Callback) -> _Callback:
+        """Have `callback` called when a client connects, before the handler starts.
+
+        It has the handler's kinds of parameters; what it returns is the first message.
+        """
+        return self._add(callback, "on_connect")
+
+    def on_close(self, callback: _Callback) -> _Callback:
+        """Have `callback` called once when the connection ends, whichever way.
+
+        It has the handler's kinds of parameters, and `code` and `reason` if it asks for them; what
+        it returns is the last message if the server closes.
+        """
+        return self._add(callback, "on_close")
+
+    async def broadcast(self, data: Any, *, exclude: object = ()) -> None:
+        """Send text, bytes, or JSON for anything else, to all connections of this process.
+
+        At all paths of the endpoint. `exclude` is a connection or several.
+        """
+        await deliver(data, self._peers.everywhere(), exclude)
+
+    def compile(self, pattern: Pattern, inherited: Inherited) -> type[BoltConsumer]:
         """Return the consumer class that serves the handler at `pattern`, made once."""
-        key = (pattern.route, *map(id, auth), None, *map(id, guards))
-        if key not in self._consumers:
-            taken = {name for backend in auth for name in backend.taken}
+        auth = inherited.auth if self.auth is None else self.auth
+        guards = inherited.guards if self.guards is None else self.guards
+        around = (inherited.exception_handlers, inherited.dependency_overrides)
+        key = (
+            pattern.route,
+            id(inherited.app),
+            tuple(map(id, auth)),
+            tuple(map(id, guards)),
+            tuple(tuple(map(id, each)) for each in around),
+        )
+        if key not in self._plans:
             with self._named_in_errors():
-                binder = compile_binder(self.handler, pattern.names, taken)
-            self._consumers[key] = compile_consumer(
-                self.handler, Admission(auth, guards, binder), name=self.name, path=pattern.path
-            )
-        return self._consumers[key]
+                plan = self._make_plan(pattern, inherited, auth, guards)
+            self._plans[key] = (inherited, plan, compile_consumer(plan))
+        return self._plans[key][2]
+
+    def application(self, consumer: type[BoltConsumer]) -> Application:
+        """Return the ASGI application of a compiled endpoint, its middleware around it."""
+        application: Application = consumer.as_asgi()
+        for middleware in reversed(self.middleware):
+            application = middleware(application)
+            if not callable(application):
+                raise DeclarationError(
+                    f"{self!r}: middleware {middleware!r} returned {application!r}, which is no "
+                    "ASGI application"
+                )
+        return application
+
+    def _make_plan(
+        self,
+        pattern: Pattern,
+        inherited: Inherited,
+        auth: Sequence[Authentication],
+        guards: Sequence[Guard],
+    ) -> Plan:
+        taken = {name for backend in auth for name in backend.taken}
+        names = pattern.names
+        receive_type, send_type = self._types
+        return Plan(
+            name=self.name,
+            path=pattern.path,
+            handler=Call(self.handler, names, taken),
+            admission=Admission(auth, guards),
+            app=inherited.app,
+            peers=self._peers,
+            on_connect=[Call(each, names, taken) for each in self._shared.on_connect],
+            on_close=[Call(each, names, taken, _GIVEN) for each in self._shared.on_close],
+            auto_accept=self._auto_accept,
+            receive_type=receive_type,
+            send_type=send_type,
+            caught_close_codes=self._caught,
+            exception_handlers=inherited.exception_handlers,
+            dependency_overrides=ChainMap(
+                *(cast("dict[Any, Any]", each) for each in inherited.dependency_overrides)
+            ),
+        )
+
+    def _add(self, callback: _Callback, event: str) -> _Callback:
+        given = _GIVEN if event == "on_close" else ()
+        with self._named_in_errors():
+            _check_handler(callback)
+        # First compiled for all paths of the function, then added: an error changes nothing.
+        calls: list[tuple[Plan, Call]] = []
+        for endpoint in self._shared.endpoints:
+            with endpoint._named_in_errors():
+                for _, plan, _ in endpoint._plans.values():
+                    pattern = Pattern(plan.path)
+                    calls.append((plan, Call(callback, pattern.names, plan.handler.taken, given)))
+        for plan, call in calls:
+            getattr(plan, event).append(call)
+        getattr(self._shared, event).append(callback)
+        return callback
 
     @contextlib.contextmanager
     def _named_in_errors(self) -> Iterator[None]:
@@ -79,11 +221,65 @@ class Endpoint:
             raise DeclarationError(f"{self!r}: {error}") from None
 
 
-def _check_handler(handler: Any, endpoint: Endpoint) -> None:
+_GIVEN = ("code", "reason")
+
+
+def _merged(old: EndpointOptions, new: EndpointOptions) -> EndpointOptions:
+    kept = {name: value for name, value in old.items() if name != "name"}
+    said = {name: value for name, value in new.items() if value is not None}
+    return cast("EndpointOptions", {**kept, **said})
+
+
+def _check_options(options: EndpointOptions) -> None:
+    known = EndpointOptions.__annotations__
+    if unknown := sorted(options.keys() - known.keys()):
+        raise DeclarationError(
+            f"unknown option {', '.join(map(repr, unknown))}; known are {', '.join(sorted(known))}"
+        )
+    if not isinstance(options.get("name"), str | None):
+        raise DeclarationError(f"name must be text, not {options['name']!r}")
+    if not isinstance(options.get("auto_accept"), bool | None):
+        raise DeclarationError(
+            f"auto_accept must be None, True or False, not {options['auto_accept']!r}"
+        )
+
+
+def _check_handler(handler: Any) -> None:
     if not callable(handler) or isinstance(handler, type):
-        raise DeclarationError(f"{endpoint!r}: {handler!r} is no function")
-    while isinstance(handler, functools.partial):
-        handler = handler.func
+        raise DeclarationError(f"{handler!r} is no function")
+    if hasattr(handler, "consumer_class"):
+        raise DeclarationError(f"{handler!r} is an ASGI application: use add_websocket_route()")
     call = handler if inspect.isroutine(handler) else type(handler).__call__
-    if not inspect.iscoroutinefunction(inspect.unwrap(call)):
-        raise DeclarationError(f"{endpoint!r}: the handler must be declared with `async def`")
+    if inspect.isasyncgenfunction(call) or inspect.isgeneratorfunction(call):
+        raise DeclarationError("a handler is no generator: it has a `yield`")
+
+
+def _check_middleware(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
+    if not isinstance(middleware, list | tuple) or not all(map(callable, middleware)):
+        raise DeclarationError(
+            f"middleware must be a list of functions that take an ASGI application, not "
+            f"{middleware!r}"
+        )
+    return tuple(middleware)
+
+
+def _compile_types(options: EndpointOptions) -> tuple[ValueType | None, ValueType | None]:
+    both = options.get("value_type")
+    receive = options.get("receive_type", both)
+    send = options.get("send_type", both)
+    return (
+        None if receive is None else compile_value_type(receive),
+        None if send is None else compile_value_type(send),
+    )
+
+
+def _check_codes(codes: Any) -> frozenset[int] | None:
+    if codes is builtins.all:
+        return None
+    if not isinstance(codes, list | tuple | set | frozenset) or not all(
+        type(code) is int and 1000 <= code <= 4999 for code in codes
+    ):
+        raise DeclarationError(
+            f"caught_close_codes must be a tuple of close codes or the builtin all, not {codes!r}"
+        )
+    return frozenset(codes)

@@ -4,10 +4,13 @@ Exception
 ├── WebSocketDisconnect            the connection ended: code, reason
 │   └── WebSocketDisconnected      (and RuntimeError) it was used after its end
 ├── WebSocketException             raise it to close with a code and a reason
+│   └── WebSocketClose             the same, and an ASGI application that closes
+├── WebSocketRejected              `reject()` has refused the handshake; ends the handler
 ├── Refusal                        the handshake is answered with an HTTP status
 │   └── AuthenticationFailed       a credential is there, and bad
 ├── UnexpectedFrame                (RuntimeError) text where bytes were asked for, or bytes for text
 ├── InvalidJSON                    (ValueError) a message is no JSON
+│   └── InvalidMessage             it is JSON, but not of the type that the endpoint declares
 └── DeclarationError               (ImproperlyConfigured) an endpoint that cannot work
 """
 
@@ -22,7 +25,8 @@ from django.core.exceptions import ImproperlyConfigured
 from .states import CloseCode, check_close
 
 if TYPE_CHECKING:
-    from .websocket import WebSocket
+    from .handshake import Handshake, Scope
+    from .servers import Receive, Send
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -39,7 +43,7 @@ class WebSocketDisconnect(Exception):
     """
 
     def __init__(
-        self, code: int = 1000, reason: str | None = None, *, websocket: WebSocket | None = None
+        self, code: int = 1000, reason: str | None = None, *, websocket: Handshake | None = None
     ) -> None:
         self.code = code
         self.reason = reason or ""
@@ -58,7 +62,7 @@ class WebSocketDisconnected(WebSocketDisconnect, RuntimeError):
         code: int = 1000,
         reason: str | None = None,
         *,
-        websocket: WebSocket | None = None,
+        websocket: Handshake | None = None,
         action: str = "use",
     ) -> None:
         super().__init__(code, reason, websocket=websocket)
@@ -88,6 +92,29 @@ class WebSocketException(Exception):
         return f"{type(self).__name__}(code={int(self.code)}, reason={self.reason!r})"
 
 
+class WebSocketClose(WebSocketException):
+    """Closes a connection: raise it, or give an instance as an endpoint.
+
+    As an endpoint it refuses each handshake, for it closes before accept.
+    """
+
+    def __init__(self, code: int = CloseCode.NORMAL_CLOSURE, reason: str | None = None) -> None:
+        super().__init__(code, reason)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Be an ASGI application: one close."""
+        await send({"type": "websocket.close", "code": int(self.code), "reason": self.reason})
+
+
+class WebSocketRejected(Exception):
+    """`websocket.reject()` has refused the handshake. Let it pass: it ends the handler quietly."""
+
+    def __init__(self, refusal: Refusal, *, websocket: Handshake) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+        self.websocket = websocket
+
+
 class UnexpectedFrame(RuntimeError):
     """A text message came where bytes were asked for, or the reverse.
 
@@ -109,6 +136,14 @@ class InvalidJSON(ValueError):
 
     def __init__(self, detail: str, data: str | bytes) -> None:
         super().__init__(f"Invalid JSON: {detail}")
+        self.data = data
+
+
+class InvalidMessage(InvalidJSON):
+    """A message is JSON, but not of the endpoint's `receive_type`."""
+
+    def __init__(self, detail: str, data: str | bytes) -> None:
+        ValueError.__init__(self, f"Invalid message: {detail}")
         self.data = data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import SplitResult, quote, unquote_plus, urlsplit
 
 from django.conf import settings
@@ -12,12 +12,19 @@ from django.http import QueryDict
 from django.http.cookie import parse_cookie
 from django.utils.datastructures import CaseInsensitiveMapping
 
-from .context import ConnectionContext
+from .context import ConnectionContext, Identity
 
 Scope = MutableMapping[str, Any]
 """An ASGI connection scope (ASGI specification, "WebSocket Connection Scope")."""
 
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
+
+
+class Reverser(Protocol):
+    """What finds paths by endpoint names: a `BoltAPI`."""
+
+    def reverse(self, name: str, /, **params: Any) -> str:
+        """Return the path of an endpoint."""
 
 
 class Address(NamedTuple):
@@ -74,13 +81,16 @@ class Handshake:
     Two handshakes are equal only if they are the same one: a connection can stand in a set.
     """
 
-    __slots__ = ("__weakref__", "_cache", "context", "scope", "taken")
+    __slots__ = ("__weakref__", "_app", "_cache", "auth", "context", "scope", "taken")
 
     def __init__(self, scope: Scope) -> None:
         if scope["type"] != "websocket":
             raise ValueError(f'Expected a scope of type "websocket", but got {scope["type"]!r}')
         self.scope = scope
         self.context = ConnectionContext()
+        self.auth: Identity | None = None
+        """What the authentication backend found out, None while anonymous."""
+        self._app: Reverser | None = None
         self.taken: frozenset[str] = frozenset()
         """Names of the query parameters that an authentication backend took."""
         self._cache: dict[str, Any] = {}
@@ -133,6 +143,11 @@ class Handshake:
         return found
 
     @property
+    def query_parameters(self) -> QueryDict:
+        """Bocadillo's name for `query_params`."""
+        return self.query_params
+
+    @property
     def headers(self) -> CaseInsensitiveMapping[str]:
         """The headers, by name in any case. Repeated ones are joined with a comma."""
         found: CaseInsensitiveMapping[str] | None = self._cache.get("headers")
@@ -170,6 +185,44 @@ class Handshake:
         """The requested URL, without a token that an authentication backend took."""
         query = self.scope.get("query_string", b"").decode("latin-1")
         return URL(f"{self._origin}{self._raw_path}{'?' if query else ''}{query}")
+
+    @property
+    def base_url(self) -> URL:
+        """The URL that the application is mounted at, with a slash at its end."""
+        root_path = self.scope.get("root_path", "").rstrip("/")
+        return URL(f"{self._origin}{quote(root_path)}/")
+
+    def url_for(self, name: str, /, **params: Any) -> URL:
+        """Return the absolute URL of an endpoint.
+
+        Raises `django.urls.NoReverseMatch`, and `RuntimeError` outside of an API.
+        """
+        return URL(f"{self.base_url.rstrip('/')}{quote(self.app.reverse(name, **params))}")
+
+    @property
+    def app(self) -> Any:
+        """The API that serves the connection, the outermost one. `RuntimeError` outside of one."""
+        if self._app is None:
+            raise RuntimeError("this connection is not served by a BoltAPI")
+        return self._app
+
+    @property
+    def session(self) -> Any:
+        """Django's session, where `channels.sessions.SessionMiddlewareStack` put one."""
+        return self._from_middleware("session", "channels.sessions.SessionMiddlewareStack")
+
+    @property
+    def user(self) -> Any:
+        """The user, where `channels.auth.AuthMiddlewareStack` put one."""
+        return self._from_middleware("user", "channels.auth.AuthMiddlewareStack")
+
+    def _from_middleware(self, key: str, middleware: str) -> Any:
+        if key not in self.scope:
+            raise RuntimeError(
+                f"websocket.{key} needs a middleware that fills the scope, {middleware} for "
+                "instance; who authenticated is in websocket.context and websocket.auth"
+            )
+        return self.scope[key]
 
     @property
     def _origin(self) -> str:

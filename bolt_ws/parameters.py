@@ -2,252 +2,228 @@
 
 from __future__ import annotations
 
-import enum
 import inspect
-import math
-import types
-import typing
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
 
-import msgspec
-import msgspec.inspect
-from django.http import QueryDict
-
+from .annotations import in_errors, split
+from .dependencies import Arguments, Dependencies, Dependency, Need, identify, name_of
 from .exceptions import DeclarationError, Refusal
-from .websocket import WebSocket
+from .groups import Group, find_group, make_group
+from .handshake import Handshake
+from .markers import Dependant, Path, Query, Source
+from .signatures import Signature
+from .sources import MISSING, Parameter, QueryParameter, RequestParameter, make_parameter
 
-_MISSING: Any = inspect.Parameter.empty
-_LISTS = (list, tuple, set, frozenset)
-_ARRAYS = (
-    msgspec.inspect.ListType,
-    msgspec.inspect.SetType,
-    msgspec.inspect.FrozenSetType,
-    msgspec.inspect.VarTupleType,
-)
-# What one text, or one null, can say.
-_FROM_TEXT = (
-    msgspec.inspect.AnyType,
-    msgspec.inspect.NoneType,
-    msgspec.inspect.BoolType,
-    msgspec.inspect.IntType,
-    msgspec.inspect.FloatType,
-    msgspec.inspect.StrType,
-    msgspec.inspect.UUIDType,
-    msgspec.inspect.DecimalType,
-    msgspec.inspect.DateType,
-    msgspec.inspect.TimeType,
-    msgspec.inspect.DateTimeType,
-    msgspec.inspect.TimeDeltaType,
-    msgspec.inspect.EnumType,
-    msgspec.inspect.LiteralType,
-)
-_SHOWN = 100
-"""Characters of a wrong value that an error repeats."""
+Bound = tuple[list[Any], Arguments]
+"""Positional and named arguments."""
 
 
-class InvalidValue(ValueError):
-    """A text does not say what its parameter's annotation asks for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One argument of a handler and where it comes from."""
+class Readable(Protocol):
+    """A parameter that the handshake fills."""
 
     name: str
-    annotation: Any
-    default: Any
-    from_path: bool
-    many: bool
 
-    def read(self, websocket: WebSocket) -> Any:
-        """Return the argument. Raises `InvalidValue`."""
-        if self.from_path:
-            return self.convert(websocket.path_params[self.name])
-        query: QueryDict = websocket.query_params
-        if self.name in query:
-            values = query.getlist(self.name)
-            return self.convert(values if self.many else values[-1])
-        if self.default is _MISSING:
-            raise InvalidValue(f"Missing parameter '{self.name}'")
-        return self.default
-
-    def convert(self, value: Any) -> Any:
-        """Return `value` as the annotation asks. Raises `InvalidValue`."""
-        if self.annotation in (Any, str, str | None) and isinstance(value, str):
-            return value
-        if isinstance(self.annotation, type) and isinstance(value, self.annotation):
-            return value  # the path's own converter made it
-        text = value if self.many else str(value)
-        try:
-            converted = msgspec.convert(text, self.annotation, strict=False)
-        except msgspec.ValidationError:
-            converted = _MISSING
-        if converted is _MISSING or _has_infinity(converted):
-            expected = describe(self.annotation)
-            raise InvalidValue(
-                f"Invalid value {_shorten(text)} for parameter '{self.name}': expected {expected}"
-            )
-        return converted
+    def read(self, handshake: Handshake, errors: list[str]) -> Any:
+        """Return the argument. What is wrong with it is added to `errors`."""
 
 
 class Binder:
-    """What fills a handler's arguments when a client connects."""
+    """What fills a function's arguments when a client connects."""
 
-    __slots__ = ("connection", "parameters", "positional")
+    __slots__ = ("connection", "needs", "parameters", "positional")
 
     def __init__(
-        self, connection: str, parameters: Sequence[Parameter], positional: Sequence[str]
+        self,
+        connection: str | None,
+        parameters: Sequence[Readable],
+        needs: Sequence[Need],
+        positional: Sequence[str],
     ) -> None:
         self.connection = connection
         self.parameters = tuple(parameters)
+        self.needs = tuple(needs)
         self.positional = tuple(positional)
 
-    def bind(self, websocket: WebSocket) -> tuple[list[Any], dict[str, Any]]:
-        """Return the arguments. Raises a `Refusal` that tells all that is wrong at once."""
-        arguments: dict[str, Any] = {self.connection: websocket}
+    async def bind(
+        self, websocket: Handshake, dependencies: Dependencies, connection: object = None
+    ) -> Bound:
+        """Return the arguments. `connection` None is `websocket`.
+
+        Raises a `Refusal` that tells all that is wrong at once, and whatever a dependency raises;
+        what a dependency began is torn down by `dependencies.close`, also then.
+        """
         errors: list[str] = []
-        for parameter in self.parameters:
-            if parameter.name in websocket.taken:
-                arguments[parameter.name] = parameter.default
-                continue
-            try:
-                arguments[parameter.name] = parameter.read(websocket)
-            except InvalidValue as error:
-                errors.append(str(error))
+        arguments = self.read(websocket, dependencies, errors)
         if errors:
-            raise Refusal(422, "invalid_parameters", "; ".join(errors))
+            raise _refusal(errors)
+        if connection is not None and self.connection is not None:
+            arguments[self.connection] = connection
+        if self.needs:
+            await self.resolve(arguments, websocket, dependencies)
+        return self.arrange(arguments)
+
+    def read(
+        self, websocket: Handshake, dependencies: Dependencies, errors: list[str]
+    ) -> Arguments:
+        """Return the connection and what the handshake fills; dependencies read theirs.
+
+        What is wrong is added to `errors`.
+        """
+        arguments = {each.name: each.read(websocket, errors) for each in self.parameters}
+        if self.connection is not None:
+            arguments[self.connection] = websocket
+        for need in self.needs:
+            dependencies.read(need, websocket, errors)
+        return arguments
+
+    async def resolve(
+        self, arguments: Arguments, websocket: Handshake, dependencies: Dependencies
+    ) -> None:
+        """Add what the dependencies give. Raises whatever one raises."""
+        for need in self.needs:
+            arguments[need.name] = await dependencies.resolve(need, websocket)
+
+    def arrange(self, arguments: Arguments) -> Bound:
+        """Return the arguments as the function takes them."""
         return [arguments.pop(name) for name in self.positional], arguments
+
+
+async def bind_all(
+    binders: Sequence[Binder], websocket: Handshake, dependencies: Dependencies
+) -> list[Bound]:
+    """Return the arguments of several functions, as `Binder.bind` does for one.
+
+    The errors of all are reported together, before any dependency runs.
+    """
+    errors: list[str] = []
+    read = [binder.read(websocket, dependencies, errors) for binder in binders]
+    if errors:
+        raise _refusal(errors)
+    for binder, arguments in zip(binders, read, strict=True):
+        await binder.resolve(arguments, websocket, dependencies)
+    return [binder.arrange(arguments) for binder, arguments in zip(binders, read, strict=True)]
+
+
+def _refusal(errors: Sequence[str]) -> Refusal:
+    # Each error once: a handler and its dependencies may ask for the same parameter.
+    return Refusal(422, "invalid_parameters", "; ".join(dict.fromkeys(errors)))
 
 
 def compile_binder(
     function: Callable[..., Any],
     path_names: Collection[str],
     taken: Collection[str] = (),
+    given: Collection[str] = (),
 ) -> Binder:
     """Compile the signature of `function` for a path with the parameters `path_names`.
 
-    `taken` are the query parameters that authentication takes away. Raises `DeclarationError`.
+    `taken` are the query parameters that authentication takes away, `given` the names of those
+    that the caller fills itself. Raises `DeclarationError`.
     """
-    annotations = _resolve_annotations(function)
-    signature = list(inspect.signature(function).parameters.values())
-    connection = _find_connection(function, signature, annotations)
-    parameters: list[Parameter] = []
-    for declared in signature:
-        if declared.kind in (declared.VAR_POSITIONAL, declared.VAR_KEYWORD):
+    signature = Signature(function, given)
+    return _Compiler(path_names, taken).compile(signature, signature.find_connection())
+
+
+class _Compiler:
+    """Compiles a function and all that it depends on, for one path."""
+
+    def __init__(self, path_names: Collection[str], taken: Collection[str]) -> None:
+        self._path_names = frozenset(path_names)
+        self._taken = frozenset(taken)
+        self._dependencies: dict[object, Dependency] = {}
+        self._compiling: dict[object, str] = {}
+
+    def compile(self, signature: Signature, connection: str | None) -> Binder:
+        parameters: list[Readable] = []
+        needs: list[Need] = []
+        for declared in signature.parameters:
+            name = declared.name
+            if name == connection:
+                continue
+            if name not in self._path_names and signature.asks_for_request(name):
+                parameters.append(RequestParameter(name))
+                continue
+            with in_errors(f"parameter '{name}'"):
+                annotation, marker = split(signature.annotations.get(name, MISSING))
+                marker = _choose_marker(declared, marker)
+                if isinstance(marker, Dependant):
+                    needs.append(self._need(name, annotation, marker))
+                else:
+                    parameters.append(self._parameter(declared, annotation, marker))
+        return Binder(connection, parameters, needs, signature.positional)
+
+    def _parameter(
+        self, declared: inspect.Parameter, annotation: Any, marker: Source | None
+    ) -> Readable:
+        if marker is None:
+            marker = Path() if declared.name in self._path_names else Query()
+        from_path = isinstance(marker, Path)
+        if from_path and marker.wire_name(declared.name) not in self._path_names:
             raise DeclarationError(
-                f"parameter '{declared}' of a handler cannot be filled: name each parameter"
+                f"the path has no {{{marker.wire_name(declared.name)}}}, which {marker!r} reads"
             )
-        if declared.name == connection:
-            continue
-        from_path = declared.name in path_names
-        if declared.name in taken and not from_path and declared.default is _MISSING:
-            raise DeclarationError(
-                f"parameter '{declared.name}' can never be filled: authentication takes "
-                f"?{declared.name}= away; give it a default, or remove it"
-            )
-        annotation = annotations.get(declared.name, str)
-        _check_convertible(declared.name, annotation)
-        many = not from_path and _is_many(annotation)
-        parameters.append(Parameter(declared.name, annotation, declared.default, from_path, many))
-    positional = [each.name for each in signature if each.kind is each.POSITIONAL_ONLY]
-    return Binder(connection, parameters, positional)
-
-
-def _resolve_annotations(function: Callable[..., Any]) -> dict[str, Any]:
-    target = inspect.unwrap(function)
-    while hasattr(target, "func"):  # functools.partial
-        target = target.func
-    if not inspect.isroutine(target):
-        target = type(target).__call__
-    try:
-        hints = typing.get_type_hints(target, include_extras=True)
-    except NameError as error:
-        raise DeclarationError(
-            f"an annotation names {error.name!r}, which {target.__module__} does not define at "
-            "runtime: import it there, outside of `if TYPE_CHECKING`"
-        ) from None
-    hints.pop("return", None)
-    return hints
-
-
-def _find_connection(
-    function: Callable[..., Any],
-    signature: Sequence[inspect.Parameter],
-    annotations: dict[str, Any],
-) -> str:
-    annotated = [
-        each.name
-        for each in signature
-        if isinstance(kind := annotations.get(each.name), type) and issubclass(kind, WebSocket)
-    ]
-    if len(annotated) > 1:
-        raise DeclarationError(f"{' and '.join(annotated)} both ask for the connection")
-    if annotated:
-        return annotated[0]
-    if signature and signature[0].name not in annotations:
-        return signature[0].name
-    raise DeclarationError(
-        "the handler has no parameter for the connection: annotate one with WebSocket"
-    )
-
-
-def _check_convertible(name: str, annotation: Any) -> None:
-    try:
-        known = all(isinstance(kind, _FROM_TEXT) for kind in _kinds(annotation))
-    except (TypeError, NotImplementedError):
-        known = False
-    if not known:
-        raise DeclarationError(
-            f"parameter '{name}': {describe(annotation)} cannot be read from a URL"
-        )
-
-
-def _kinds(annotation: Any) -> Iterator[msgspec.inspect.Type]:
-    """Yield the simple types that `annotation` is made of."""
-    pending = [msgspec.inspect.type_info(annotation)]
-    while pending:
-        kind = pending.pop()
-        if isinstance(kind, msgspec.inspect.UnionType):
-            pending.extend(kind.types)
-        elif isinstance(kind, msgspec.inspect.TupleType):
-            pending.extend(kind.item_types)
-        elif isinstance(kind, _ARRAYS):
-            pending.append(kind.item_type)
-        elif isinstance(kind, msgspec.inspect.Metadata):
-            pending.append(kind.type)
+        if annotation is MISSING:
+            annotation = Any if from_path else str  # Any: as the path's converter made it
+        parameter: Parameter | Group
+        if (group := find_group(annotation)) is not None and not from_path:
+            parameter = make_group(declared.name, group, declared.default, marker)
         else:
-            yield kind
+            parameter = make_parameter(declared.name, annotation, declared.default, marker)
+        for each in parameter.fields if isinstance(parameter, Group) else [parameter]:
+            self._check_taken(each)
+        return parameter
+
+    def _check_taken(self, parameter: Parameter) -> None:
+        if (
+            isinstance(parameter, QueryParameter)
+            and parameter.wire_name in self._taken
+            and parameter.default is MISSING
+        ):
+            raise DeclarationError(
+                f"can never be filled: authentication takes ?{parameter.wire_name}= away; "
+                "give it a default, or remove it"
+            )
+
+    def _need(self, name: str, annotation: Any, marker: Dependant) -> Need:
+        function = annotation if marker.dependency is None else marker.dependency
+        if not callable(function) or function is MISSING:
+            raise DeclarationError("Depends() without a callable needs an annotation to call")
+        return Need(name, self._dependency(function), marker.use_cache)
+
+    def _dependency(self, function: Callable[..., Any]) -> Dependency:
+        key = identify(function)
+        if key in self._compiling:
+            circle = " -> ".join([*self._compiling.values(), name_of(function)])
+            raise DeclarationError(f"dependencies go round in a circle: {circle}")
+        if key not in self._dependencies:
+            self._compiling[key] = name_of(function)
+            try:
+                with in_errors(f"dependency {name_of(function)}"):
+                    signature = Signature(function)
+                    binder = self.compile(signature, signature.find_dependency_connection())
+                self._dependencies[key] = Dependency(function, binder, self._override)
+            finally:
+                del self._compiling[key]
+        return self._dependencies[key]
+
+    def _override(self, function: Callable[..., Any]) -> Dependency:
+        if not callable(function):
+            raise DeclarationError(f"dependency_overrides: {function!r} cannot be called")
+        return self._dependency(function)
 
 
-def _is_many(annotation: Any) -> bool:
-    kind = msgspec.inspect.type_info(annotation)
-    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
-    return any(isinstance(each, (*_ARRAYS, msgspec.inspect.TupleType)) for each in kinds)
-
-
-def _has_infinity(value: Any) -> bool:
-    if isinstance(value, float):
-        return not math.isfinite(value)
-    return isinstance(value, _LISTS) and any(map(_has_infinity, value))
-
-
-def describe(annotation: Any) -> str:
-    """Return a type as people write it: `int`, `list[int]`, `'a' or 'b'`."""
-    origin = typing.get_origin(annotation)
-    if origin is typing.Literal:
-        return " or ".join(map(repr, typing.get_args(annotation)))
-    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
-        return " or ".join(repr(member.value) for member in annotation)
-    if origin in (types.UnionType, typing.Union):
-        parts = [each for each in typing.get_args(annotation) if each is not types.NoneType]
-        return " or ".join(map(describe, parts))
-    if isinstance(annotation, type) and origin is None:
-        return annotation.__name__
-    return str(annotation).removeprefix("typing.")
-
-
-def _shorten(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+def _choose_marker(
+    declared: inspect.Parameter, marker: Source | Dependant | None
+) -> Source | Dependant | None:
+    if isinstance(declared.default, Source):
+        raise DeclarationError(
+            f"{declared.default!r} is no default: write Annotated[<type>, {declared.default!r}]"
+        )
+    if isinstance(declared.default, Dependant):
+        if marker is not None:
+            raise DeclarationError(f"{marker!r} and the default Depends(...) exclude each other")
+        return declared.default
+    if isinstance(marker, Dependant) and declared.default is not MISSING:
+        raise DeclarationError("it has Depends(...), and a default that would never be used")
+    return marker

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
+
+from autobahn.exception import Disconnected
 
 Event = MutableMapping[str, Any]
 """An ASGI message."""
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
+HeaderItems = Iterable[tuple[str | bytes, str | bytes]]
+
+GONE = (OSError, Disconnected)
+"""What a server's `send` raises once the client is gone (ASGI specification 2.4). Daphne, between
+the client's close and its own notice of it, lets Autobahn's exception out."""
 
 DENIAL_EXTENSION = "websocket.http.response"
 
@@ -30,9 +37,25 @@ async def send_close(send: Send, event: Event) -> None:
     """
     try:
         await send(event)
-    except OSError:
+    except GONE:
         raise
     except Exception:
         if not 1001 <= event["code"] <= 1015:
             raise
         await send({**event, "code": event["code"] + 3000})
+
+
+def encode_headers(
+    headers: HeaderItems | Mapping[str, str] | None,
+) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI has them. Raises `ValueError` for one that breaks the response."""
+    items: HeaderItems = headers.items() if isinstance(headers, Mapping) else headers or ()
+    encoded = [(_encode_header(name).lower(), _encode_header(value)) for name, value in items]
+    for name, value in encoded:
+        if not name or any(byte in name + value for byte in b"\r\n\0"):
+            raise ValueError(f"header {name!r} would break the response")
+    return encoded
+
+
+def _encode_header(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")

@@ -60,13 +60,23 @@ MAX_REASON_BYTES: Final = 123
 """A close frame holds at most 125 bytes, two of which are the code (RFC 6455 section 5.5)."""
 
 
-def check_close(code: int, reason: str) -> None:
-    """Raise `ValueError` where RFC 6455 forbids sending this close code or reason."""
+def check_close(code: int, reason: str | None) -> int:
+    """Return the code, or raise `ValueError` where RFC 6455 forbids sending the code or reason."""
+    if not isinstance(code, int) or isinstance(code, bool):
+        raise ValueError(f"close code {code!r} is no whole number")
+    if not isinstance(reason, str | None):
+        raise ValueError(f"close reason {reason!r} is no text")
     if code not in _SENDABLE_PROTOCOL_CODES and not 3000 <= code <= 4999:
         raise ValueError(
             f"close code {code} must not be sent (RFC 6455 section 7.4): "
             "expected 1000-1003, 1007-1014 or 3000-4999"
         )
-    size = len(reason.encode())
+    size = len((reason or "").encode())
     if size > MAX_REASON_BYTES:
         raise ValueError(f"close reason of {size} bytes: at most {MAX_REASON_BYTES} bytes of UTF-8")
+    return int(code)
+
+
+def shorten_reason(reason: str) -> str:
+    """Return as much of `reason` as a close frame holds."""
+    return reason.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")

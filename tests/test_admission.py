@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
+from django.http import Http404
 from django.test import override_settings
 
-from bolt_ws import WebSocket
+from bolt_ws import WebSocket, WebSocketException
 from bolt_ws.auth import AllowAny, Authentication, AuthenticationFailed, Guard, Identity
 from bolt_ws.auth.backends import nonblocking
 from tests.support import Connection, close, serve, status, talk, text
@@ -160,7 +161,7 @@ async def test_permission_denied_in_a_guard_is_403() -> None:
     connection = Connection(serve(handler, guards=[guard(deny)]), deny=True)
     start, body = await connection.end()
     assert start["status"] == 403
-    assert b"Only on Mondays" in body["body"]
+    assert b"Permission denied" in body["body"]
 
 
 async def test_a_guard_fails_closed_on_a_server_without_denial() -> None:
@@ -296,3 +297,21 @@ async def test_more_query_parameters_than_django_allows_are_no_error_of_ours(
     query = "&".join(f"a{number}=" for number in range(2000))
     assert 400 <= await status(serve(ask), query=query) < 500
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Http404("no such room"), 404),
+        (WebSocketException(4001, "not you"), 403),
+        (SuspiciousOperation("odd"), 400),
+        (ValidationError("bad"), 422),
+    ],
+)
+async def test_what_a_guard_raises_means_what_it_means_in_a_handler(
+    error: Exception, expected: int
+) -> None:
+    async def look(websocket: WebSocket) -> bool:
+        raise error
+
+    assert await status(serve(handler, guards=[guard(look)])) == expected

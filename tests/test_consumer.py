@@ -590,10 +590,12 @@ async def test_no_task_is_made_for_a_connection() -> None:
     assert tasks == [before + 1, before + 1]  # the connection's own
 
 
-async def test_the_scope_of_the_server_is_left_as_it_came() -> None:
-    connection = Connection(
-        serve(unused, auth=[JWTAuthentication()]), query=f"a=1&token={make_token()}"
-    )
+@pytest.mark.parametrize("routed", [True, False])
+async def test_the_scope_of_the_server_is_left_as_it_came(routed: bool) -> None:
+    api = BoltAPI(auth=[JWTAuthentication()])
+    api.websocket("/ws")(unused)
+    application = api.as_asgi() if routed else api.routes[0].consumer.as_asgi()
+    connection = Connection(application, "/ws", query=f"a=1&token={make_token()}")
     before = dict(connection.scope)
     await connection.end()
     assert connection.scope == before

@@ -317,7 +317,7 @@ def test_repr_does_not_show_the_key() -> None:
 def test_a_required_parameter_named_token_can_never_be_filled() -> None:
     async def handler(websocket: WebSocket, token: str) -> None: ...
 
-    with pytest.raises(DeclarationError, match=r"'token' can never be filled"):
+    with pytest.raises(DeclarationError, match=r"'token': can never be filled"):
         serve(handler, auth=[JWTAuthentication()])
     serve(handler)
 

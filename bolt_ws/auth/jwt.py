@@ -132,5 +132,5 @@ def _check_algorithms(algorithms: Sequence[str]) -> None:
     if len({algorithm.startswith("HS") for algorithm in algorithms}) > 1:
         raise DeclarationError(
             "JWTAuthentication: HS algorithms verify with a shared key, the others with a public "
-            "one; use a backend for each"
+            "one; give each its own endpoints"
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from types import ModuleType
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pytest
@@ -22,9 +23,12 @@ def token(**fields: Any) -> str:
     return create_jwt_for_user(User(pk=7, **fields))
 
 
-async def talk(application: Any, path: str, *texts: str) -> list[str]:
+async def talk(
+    application: Any, path: str, *texts: str, headers: Mapping[str, str] = MappingProxyType({})
+) -> list[str]:
     """Connect, send the texts, and return as many replies; one at least."""
-    communicator = WebsocketCommunicator(application, path)
+    raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+    communicator = WebsocketCommunicator(application, path, raw_headers)
     accepted, code = await communicator.connect()
     assert accepted, code
     replies = []
@@ -72,10 +76,6 @@ async def test_endpoints(endpoints: ModuleType) -> None:
     assert await talk(application, f"/ws/rooms/5/members/{member}") == [
         '{"room":5,"path":["room_id","member"]}'
     ]
-    assert await talk(application, "/ws/search?q=a&tag=x&tag=y&order=oldest") == [
-        '{"q":"a","limit":10,"tag":["x","y"],"order":"oldest"}'
-    ]
-    assert await refusal(application, "/ws/search?q=a&limit=abc") == 4422
     assert await talk(application, "/v1/chat/lobby") == ["welcome"]
 
 
@@ -83,6 +83,34 @@ async def test_endpoints(endpoints: ModuleType) -> None:
 async def test_endpoints_beside_a_consumer(endpoints: ModuleType) -> None:
     assert await talk(endpoints.router, "/ws/legacy") == ["hand-written"]
     assert await talk(endpoints.router, "/ws/echo", "hi") == ["Echo: hi"]
+
+
+async def test_arguments() -> None:
+    module = run(DOCS / "arguments.md")
+    application = module.api.as_asgi()
+    assert await talk(application, "/ws/search?q=a&tag=x&tag=y&order=oldest") == [
+        '{"q":"a","limit":10,"tag":["x","y"],"order":"oldest"}'
+    ]
+    assert await refusal(application, "/ws/search?q=a&limit=abc") == 4422
+    language = {"accept-language": "de", "cookie": "theme=dark"}
+    assert await talk(application, "/ws/shelf/7?from=3", headers=language) == [
+        '{"shelf":7,"first":3,"language":"de","theme":"dark"}'
+    ]
+    assert await refusal(application, "/ws/shelf/0") == 4422
+    assert await talk(application, "/ws/books?size=5") == ['{"number":1,"size":5,"sender":null}']
+    assert await refusal(application, "/ws/books?size=500") == 4422
+    assert await talk(application, "/ws/who/5", headers={"user-agent": "x"}) == [
+        '{"room":"5","agent":"x"}'
+    ]
+
+
+async def test_dependencies() -> None:
+    module = run(DOCS / "arguments.md")
+    application = module.api.as_asgi()
+    assert await talk(application, "/ws/report?day=2024-02-29") == ["2024-02-29: open"]
+    assert module.journal == ["open", "close"]
+    module.api.dependency_overrides[module.get_journal] = module.get_test_journal
+    assert await talk(application, "/ws/report?day=2024-02-29") == ["2024-02-29: test"]
 
 
 async def test_connection() -> None:
@@ -99,6 +127,51 @@ async def test_connection() -> None:
         "code": 1003,
         "reason": "numbers only",
     }
+
+
+async def test_connection_refusals_values_and_callbacks() -> None:
+    application = run(DOCS / "connection.md").api.as_asgi()
+    assert await refusal(application, "/ws/vault") == 4404
+    communicator = WebsocketCommunicator(application, "/ws/vault", headers=[(b"x-key", b"1")])
+    assert (await communicator.connect())[0]
+    assert await communicator.receive_from() == "inside"
+    assert await talk(application, "/ws/mirror", '{"x":1,"y":2}') == ['{"x":2,"y":1}']
+    communicator = WebsocketCommunicator(application, "/ws/buy/milk")
+    await communicator.connect()
+    assert await communicator.receive_output() == {
+        "type": "websocket.close",
+        "code": 4100,
+        "reason": "out of milk",
+    }
+    communicator = WebsocketCommunicator(application, "/ws/chat/lobby")
+    await communicator.connect()
+    assert await communicator.receive_from() == "Welcome to lobby"
+    await communicator.send_to(text_data="hi")
+    assert await communicator.receive_from() == "lobby: hi"
+    await communicator.disconnect()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_endpoints_that_are_applications(endpoints: ModuleType) -> None:
+    assert await talk(endpoints.api.as_asgi(), "/ws/consumer") == ["hand-written"]
+    assert await refusal(endpoints.closed.as_asgi(), "/ws/closed") == 4000
+
+
+async def test_blocking() -> None:
+    application = run(DOCS / "blocking.md").api.as_asgi()
+    assert await talk(application, "/ws/echo", "hi", "you") == ["Connected!", "Echo: hi"]
+    agent = {"user-agent": "x"}
+    assert await talk(application, "/ws/rooms/5", headers=agent) == ['{"room":5,"agent":"x"}']
+    assert await talk(application, "/ws/chat", "hi") == ["hi"]
+    communicator = WebsocketCommunicator(application, "/ws/ticks")
+    assert (await communicator.connect())[0]
+    for tick in (1, 2):
+        assert await communicator.receive_json_from() == {"tick": tick}
+    await communicator.send_to(text_data="stop")
+    while (event := await communicator.receive_output())["type"] == "websocket.send":
+        pass
+    assert event == {"type": "websocket.close", "code": 4000, "reason": "as you wish"}
+    await communicator.wait()
 
 
 async def test_authentication() -> None:

@@ -1,0 +1,168 @@
+"""All that is decided about an endpoint before anybody connects."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from channels.db import database_sync_to_async
+from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
+from django.http import Http404
+
+from .admission import Admission, Arguments
+from .blocking import twin_of
+from .exceptions import (
+    DeclarationError,
+    InvalidJSON,
+    Refusal,
+    UnexpectedFrame,
+    WebSocketDisconnect,
+    WebSocketException,
+    WebSocketRejected,
+)
+from .handshake import Reverser
+from .parameters import Binder, compile_binder
+from .peers import Peers
+from .signatures import Signature
+from .threads import Slot
+from .values import ValueType
+from .websocket import WebSocket
+
+_WITH_AN_ENDING_OF_THEIR_OWN = frozenset(
+    {
+        InvalidJSON,
+        UnexpectedFrame,
+        WebSocketDisconnect,
+        WebSocketException,
+        Http404,
+        PermissionDenied,
+        SuspiciousOperation,
+        ValidationError,
+    }
+)
+
+
+class Call:
+    """A function of an endpoint and what fills its arguments.
+
+    A coroutine function is awaited. A plain one gets the connection's blocking twin and runs in a
+    thread.
+    """
+
+    __slots__ = ("binder", "function", "given", "given_names", "is_blocking", "taken")
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        path_names: Collection[str],
+        taken: Collection[str] = (),
+        given: Collection[str] = (),
+    ) -> None:
+        self.function = function
+        self.taken = taken
+        self.given_names = tuple(given)
+        self.given = {
+            name for name in given if name in inspect.signature(function).parameters
+        } - set(path_names)
+        self.binder: Binder = compile_binder(function, path_names, taken, self.given)
+        self.is_blocking = not is_coroutine_function(function)
+        connection = self.binder.connection or ""
+        if not self.is_blocking and Signature(function, self.given).asks_for_blocking(connection):
+            raise DeclarationError(
+                f"an `async def` gets the WebSocket: annotate {connection!r} with it"
+            )
+
+    async def run(
+        self, websocket: WebSocket, arguments: Arguments, slot: Slot | None = None, **given: Any
+    ) -> Any:
+        """Call the function and return what it returns. A blocking one runs in `slot`, if any."""
+        positional, named = arguments
+        named = {**named, **{name: given[name] for name in self.given}}
+        if not self.is_blocking:
+            return await self.function(*positional, **named)
+        twin = twin_of(websocket)
+        positional = [twin if each is websocket else each for each in positional]
+        named = {name: twin if each is websocket else each for name, each in named.items()}
+        if slot is not None:
+            return _checked(await slot.run(self.function, positional, named, twin))
+        # on_close may run while a callback that closes waits in the one thread-sensitive thread.
+        in_thread = database_sync_to_async(self.function, thread_sensitive=not self.given_names)
+        return _checked(await in_thread(*positional, **named))
+
+
+@dataclass(slots=True)
+class Plan:
+    """One endpoint at one path, compiled. Callbacks may be added until it is served."""
+
+    name: str
+    path: str
+    handler: Call
+    admission: Admission
+    app: Reverser
+    peers: Peers
+    on_connect: list[Call] = field(default_factory=list)
+    on_close: list[Call] = field(default_factory=list)
+    auto_accept: bool | None = None
+    receive_type: ValueType | None = None
+    send_type: ValueType | None = None
+    caught_close_codes: frozenset[int] | None = None
+    exception_handlers: Sequence[Mapping[type[Exception], Callable[..., Any]]] = ()
+    """Of each API around the endpoint, the innermost first."""
+    dependency_overrides: Mapping[Callable[..., Any], Callable[..., Any]] = field(
+        default_factory=dict
+    )
+
+    @property
+    def calls(self) -> list[Call]:
+        """The handler and the callbacks, all of whose arguments are bound in admission."""
+        return [self.handler, *self.on_connect, *self.on_close]
+
+    def _handles(self, kind: type[BaseException]) -> bool:
+        return any(kind in handlers for handlers in self.exception_handlers)
+
+    def exception_handler(self, error: BaseException) -> Callable[..., Awaitable[Any]] | None:
+        """Return the handler for an exception: that of the most specific class, then API.
+
+        It is to be called with the connection and the exception. A refusal has none: it is no
+        failure, and nothing must come between it and the client.
+        """
+        if isinstance(error, Refusal | WebSocketRejected) or not isinstance(error, Exception):
+            return None
+        for kind in type(error).__mro__:
+            if kind in _WITH_AN_ENDING_OF_THEIR_OWN and not self._handles(kind):
+                return None  # ours is more specific than a handler for Exception
+            for handlers in self.exception_handlers:
+                if kind in handlers:
+                    return _as_coroutine_function(handlers[kind])
+        return None
+
+
+def _checked(result: Any) -> Any:
+    if inspect.iscoroutine(result):
+        result.close()
+        raise RuntimeError(
+            f"a plain function returned the coroutine {result!r}, which nobody awaits: "
+            "declare the function with `async def`"
+        )
+    return result
+
+
+def _as_coroutine_function(handler: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    if is_coroutine_function(handler):
+        return handler
+
+    async def handle(websocket: WebSocket, error: Exception) -> Any:
+        return await database_sync_to_async(handler)(twin_of(websocket), error)
+
+    return handle
+
+
+def is_coroutine_function(function: Any) -> bool:
+    """Tell whether calling `function`, a partial or a callable object too, gives a coroutine."""
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    return inspect.iscoroutinefunction(inspect.unwrap(function))

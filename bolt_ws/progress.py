@@ -1,0 +1,98 @@
+"""Where a connection stands, and what ended it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from .exceptions import WebSocketDisconnect, WebSocketDisconnected
+from .handshake import Handshake, Reverser, Scope
+from .states import WebSocketState
+
+CONNECTING = WebSocketState.CONNECTING
+CONNECTED = WebSocketState.CONNECTED
+DISCONNECTED = WebSocketState.DISCONNECTED
+
+
+class Progress(Handshake):
+    """A handshake and what has become of it: the states of both sides, the first end."""
+
+    __slots__ = (
+        "_application_state",
+        "_client_state",
+        "_farewell",
+        "_may_accept",
+        "_open",
+        "close_code",
+        "close_reason",
+    )
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope)
+        self._client_state = CONNECTING
+        self._application_state = CONNECTING
+        self._open = False  # both sides CONNECTED: the one check that a message pays for
+        self._may_accept = True
+        self._farewell: Callable[[int, str], Awaitable[None]] | None = None  # before our close
+        self.close_code: int | None = None
+        """The code of the first end, whoever caused it. None while there was no end."""
+        self.close_reason: str | None = None
+        """The reason that came with `close_code`."""
+
+    @property
+    def client_state(self) -> WebSocketState:
+        """What has been received: CONNECTED after the handshake, DISCONNECTED after the end."""
+        return self._client_state
+
+    @property
+    def application_state(self) -> WebSocketState:
+        """What has been sent: CONNECTED after accept, DISCONNECTED after close."""
+        return self._application_state
+
+    @property
+    def state(self) -> WebSocketState:
+        """Where the connection stands."""
+        if self._ended:
+            return DISCONNECTED
+        return self._application_state
+
+    @property
+    def _ended(self) -> bool:
+        return self._application_state is DISCONNECTED or self._client_state is DISCONNECTED
+
+    def _end(self, code: int, reason: str | None) -> None:
+        self._open = False
+        if self.close_code is None:
+            self.close_code = int(code)
+            self.close_reason = reason or ""
+
+    def _disconnect(self) -> WebSocketDisconnect:
+        return WebSocketDisconnect(self.close_code or 1005, self.close_reason, websocket=self)
+
+    def _disconnected(self, action: str) -> WebSocketDisconnected:
+        return WebSocketDisconnected(
+            self.close_code or 1005, self.close_reason, websocket=self, action=action
+        )
+
+    def serve_for(self, app: Reverser) -> None:
+        """Note whose connection it is, and that `websocket.connect` has been received already."""
+        self._app = app
+        self._client_state = CONNECTED
+        self._may_accept = False
+
+    def admit(self) -> None:
+        """Note that admission has ended: from now on the connection may be accepted."""
+        self._may_accept = True
+
+    def forget(self) -> None:
+        """Let go of what refers back to the connection, which has ended."""
+        self._farewell = None
+        self._cache.pop("twin", None)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent and received now."""
+        return self._open
+
+    def before_close(self, farewell: Callable[[int, str], Awaitable[None]]) -> None:
+        """Have `farewell` awaited, with code and reason, before our close is sent."""
+        self._farewell = farewell

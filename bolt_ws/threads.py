@@ -1,0 +1,243 @@
+"""The threads of blocking handlers: a bounded pool, one thread for the life of a connection.
+
+Neither the one thread that all of Django's thread-sensitive code shares nor the event loop's
+default executor: a handler that waits for messages would keep either from everybody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextvars
+import itertools
+import logging
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from django.db import connections
+
+from .blocking import BlockingWebSocket
+from .conf import get_settings
+from .exceptions import Refusal
+
+logger = logging.getLogger("bolt_ws")
+
+GRACE = 2.0
+"""Seconds that a cancelled handler has to end, and that all have when the process exits."""
+
+
+class _Job:
+    """One run of a handler in a thread. `ended` is set at its end, `outcome` tells the loop."""
+
+    def __init__(self, function: Callable[[], Any], twin: BlockingWebSocket) -> None:
+        self.twin = twin
+        self.ended = threading.Event()
+        self._function = function
+        self._context = contextvars.copy_context()
+        self._loop = asyncio.get_running_loop()
+        self.outcome: asyncio.Future[tuple[Any, BaseException | None]] = self._loop.create_future()
+
+    def run(self) -> tuple[Any, BaseException | None]:
+        try:
+            return self._context.run(self._function), None
+        except Exception as error:
+            return None, error
+        except BaseException as error:  # sys.exit() ends the handler and not the server
+            failure = RuntimeError(f"a blocking handler raised {error!r}")
+            failure.__cause__ = error
+            return None, failure
+        finally:
+            try:
+                connections.close_all()  # so that the thread's next handler finds no old ones
+            except Exception:
+                logger.exception("A database connection did not close")
+
+    def report(self, outcome: tuple[Any, BaseException | None]) -> None:
+        self.ended.set()
+        with suppress(RuntimeError):  # the loop is closed, and nobody waits
+            self._loop.call_soon_threadsafe(self._set, outcome)
+
+    def _set(self, outcome: tuple[Any, BaseException | None]) -> None:
+        if not self.outcome.done():
+            self.outcome.set_result(outcome)
+
+
+class _Worker:
+    """A thread, and what it is to do next."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue[tuple[Slot, _Job]] = queue.SimpleQueue()
+        # Daemonic, for a handler that hangs must not keep the process from exiting. `_say_goodbye`
+        # waits for one that is about to end.
+        self._thread = threading.Thread(
+            target=self._work, name=f"bolt_ws-{next(self._numbers)}", daemon=True
+        )
+        self._thread.start()
+
+    def start(self, slot: Slot, job: _Job) -> None:
+        self._orders.put((slot, job))
+
+    def stack(self) -> str:
+        """Return where the thread stands."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        return "".join(traceback.format_stack(frame)) if frame else ""
+
+    def _work(self) -> None:
+        while True:
+            self._run(*self._orders.get())  # and nothing is kept while waiting for the next
+
+    def _run(self, slot: Slot, job: _Job) -> None:
+        outcome = job.run()
+        slot.end(job)
+        job.report(outcome)
+
+
+class _Pool:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._taken = 0
+        self.jobs: set[_Job] = set()
+
+    def take(self) -> _Worker:
+        with self._lock:
+            if self._taken >= get_settings().sync_threads:
+                raise _too_many()
+            self._taken += 1
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return _Worker()
+        except RuntimeError:  # the system has no thread left
+            with self._lock:
+                self._taken -= 1
+            raise _too_many() from None
+
+    def give_back(self, worker: _Worker) -> None:
+        with self._lock:
+            self._taken -= 1
+            self._idle.append(worker)
+
+
+def _too_many() -> Refusal:
+    return Refusal(
+        503, "too_many_connections", "Too many connections, try again", {"Retry-After": "1"}
+    )
+
+
+class Slot:
+    """A place in the pool: one thread, until `release`."""
+
+    def __init__(self, pool: _Pool) -> None:
+        self._pool = pool
+        self._worker: _Worker | None = pool.take()
+        self._lock = threading.Lock()
+        self._job: _Job | None = None
+        self._is_released = False
+
+    async def run(
+        self,
+        function: Callable[..., Any],
+        positional: Sequence[Any],
+        named: Mapping[str, Any],
+        twin: BlockingWebSocket,
+    ) -> Any:
+        """Call a handler in the thread and return what it returns, all that it sent being sent.
+
+        When cancelled, all that waits in `twin` is told so, and the handler has `GRACE` seconds to
+        end.
+        """
+        worker, bridge = self._worker, twin.bridge
+        assert worker is not None
+        job = self._job = _Job(lambda: function(*positional, **named), twin)
+        self._pool.jobs.add(job)
+        bridge.begin()
+        worker.start(self, job)
+        try:
+            await asyncio.wait([job.outcome])
+            await bridge.flush()
+        except asyncio.CancelledError:
+            bridge.abandon()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE):
+                    await asyncio.wait([job.outcome])
+                    await bridge.flush()
+            if not job.outcome.done():
+                logger.warning(
+                    "%s runs on, %g s after its connection %s was cancelled. Its thread is one of "
+                    'BOLT_WS["SYNC_THREADS"] and stands here:\n%s',
+                    getattr(function, "__qualname__", function),
+                    GRACE,
+                    ascii(twin.path),
+                    worker.stack(),
+                )
+            raise
+        finally:
+            await bridge.finish(has_ended=job.outcome.done())
+        result, error = job.outcome.result()
+        if error is None:
+            error = bridge.error
+        if error is None:
+            return result
+        try:
+            raise error
+        finally:
+            del error, job  # they hold this very frame
+
+    def release(self) -> None:
+        """Give the place back: now, or as soon as the handler has ended."""
+        self._free(is_released=True)
+
+    def end(self, job: _Job) -> None:
+        """Note in the thread that the handler has ended."""
+        self._pool.jobs.discard(job)
+        self._free(job_ended=True)
+
+    def _free(self, *, is_released: bool = False, job_ended: bool = False) -> None:
+        with self._lock:
+            self._is_released |= is_released
+            if job_ended:
+                self._job = None
+            if not self._is_released or self._job is not None or self._worker is None:
+                return
+            worker, self._worker = self._worker, None
+        self._pool.give_back(worker)
+
+
+_pool = _Pool()
+
+
+def reserve() -> Slot:
+    """Return a place for a blocking handler, to be released.
+
+    Raises a `Refusal` with 503 where `BOLT_WS["SYNC_THREADS"]` handlers run already.
+    """
+    return Slot(_pool)
+
+
+def _say_goodbye() -> None:
+    deadline = time.monotonic() + GRACE
+    jobs = list(_pool.jobs)
+    for job in jobs:
+        job.twin.bridge.abandon()
+    for job in jobs:
+        job.ended.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _forget() -> None:
+    global _pool
+    _pool = _Pool()  # threads do not survive a fork
+
+
+atexit.register(_say_goodbye)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -2,9 +2,23 @@
 
 import asyncio
 from collections import defaultdict
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from bolt_ws import BoltAPI, WebSocket, WebSocketException
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.db import connection
+from django.http import StreamingHttpResponse
+
+from bolt_ws import (
+    BlockingWebSocket,
+    BoltAPI,
+    Depends,
+    Query,
+    WebSocket,
+    WebSocketClose,
+    WebSocketException,
+)
 from bolt_ws.auth import Guard, HasPermission, IsStaff, JWTAuthentication
 
 AUDIENCE = "live-tests"
@@ -13,6 +27,16 @@ api = BoltAPI()
 echo = BoltAPI(prefix="/echo")
 private = BoltAPI(prefix="/private", auth=[JWTAuthentication(audience=AUDIENCE)])
 ways_out = BoltAPI(prefix="/ways-out")
+blocking = BoltAPI(prefix="/blocking")
+connection_api = BoltAPI(prefix="/connection")
+
+torn_down: asyncio.Queue[str] = asyncio.Queue()
+
+
+@dataclass
+class Point:
+    x: int
+    y: int
 
 
 @echo.websocket("/text")
@@ -142,6 +166,123 @@ async def waits(websocket: WebSocket) -> None:
         print("the waiting handler ended")
 
 
+@blocking.websocket("/echo")
+def blocking_echo(ws: BlockingWebSocket) -> None:
+    ws.accept()
+    for message in ws:
+        ws.send_text(message)
+
+
+@blocking.websocket("/counts")
+def blocking_counts(ws: BlockingWebSocket, to: int) -> None:
+    for number in range(to):
+        ws.send_text(str(number))
+
+
+@blocking.websocket("/users")
+def blocking_users(ws: BlockingWebSocket) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 + 1")
+        ws.send_json(cursor.fetchone())
+
+
+@blocking.websocket("/waits")
+def blocking_waits(ws: BlockingWebSocket) -> None:
+    ws.accept()
+    print("the blocking handler got", ws.recv(), flush=True)
+
+
+@connection_api.websocket("/chat/{room}", value_type="text")
+async def chat(websocket: WebSocket, room: str) -> None:
+    async for message in websocket:
+        await websocket.broadcast(message)
+
+
+@chat.on_connect
+def greet(websocket: BlockingWebSocket, room: str) -> str:
+    return f"Welcome to {room}"
+
+
+@chat.on_close
+async def part(websocket: WebSocket, code: int) -> str:
+    await websocket.broadcast(f"left with {code}", exclude=websocket)
+    return "Goodbye"
+
+
+@connection_api.websocket("/quits", value_type=Point)
+async def quits(websocket: WebSocket) -> None:
+    async with websocket:
+        point = await websocket.receive()
+        await websocket.send(Point(point.y, point.x))
+
+
+@quits.on_close
+async def say_goodbye(websocket: WebSocket) -> dict[str, bool]:
+    return {"goodbye": True}
+
+
+@connection_api.websocket("/rejects/{status}")
+async def rejects(websocket: WebSocket, status: int) -> None:
+    await websocket.reject(status, "as asked")
+
+
+@connection_api.websocket("/streams")
+async def streams(websocket: WebSocket) -> None:
+    async def parts() -> AsyncIterator[str]:
+        for part in "abc":
+            yield part
+
+    if "websocket.http.response" in (websocket.scope.get("extensions") or {}):
+        await websocket.send_denial_response(StreamingHttpResponse(parts(), status=418))
+    await websocket.reject(418)
+
+
+class Handled(Exception):
+    pass
+
+
+@connection_api.exception_handler(Handled)
+def handle(websocket: BlockingWebSocket, error: Handled) -> None:
+    websocket.close(4242, str(error))
+
+
+@connection_api.websocket("/handled")
+async def handled(websocket: WebSocket) -> None:
+    await websocket.accept()
+    raise Handled("handled")
+
+
+async def opened() -> AsyncIterator[str]:
+    try:
+        yield "open"
+    finally:
+        torn_down.put_nowait("torn down")
+
+
+@connection_api.websocket("/depends")
+async def depends(
+    websocket: WebSocket,
+    resource: Annotated[str, Depends(opened)],
+    limit: Annotated[int, Query(ge=1)] = 1,
+) -> None:
+    await websocket.send_json([resource, limit])
+
+
+@connection_api.websocket("/torn-down")
+async def was_torn_down(websocket: WebSocket) -> None:
+    await websocket.send_text(await torn_down.get())
+
+
+class Consumer(AsyncWebsocketConsumer):
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.send(text_data=text_data)
+
+
+connection_api.add_websocket_route("/consumer", Consumer)
+connection_api.add_websocket_route("/closed", WebSocketClose(4000, "moved"))
+
 api.include(echo)
 api.include(private)
 api.include(ways_out)
+api.include(blocking)
+api.include(connection_api)

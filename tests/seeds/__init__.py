@@ -3,4 +3,6 @@
 import pytest
 
 # What asserts outside of test modules shall say what it saw.
-pytest.register_assert_rewrite("tests.seeds.drivers", "tests.seeds.scenarios")
+pytest.register_assert_rewrite(
+    "tests.seeds.drivers", "tests.seeds.outlines", "tests.seeds.scenarios"
+)

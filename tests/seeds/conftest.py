@@ -1,5 +1,6 @@
 """The pages' blocks, and a live server that serves them."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,15 @@ from tests.live.server import DAPHNE, Server
 from tests.requirements import missing
 
 from .pages import FOLDER, Block, Key, are_here, read_blocks
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers() -> Iterator[None]:
+    """Take back the handlers of a block that sets some."""
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

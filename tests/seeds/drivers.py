@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
@@ -20,14 +21,30 @@ WITHIN = 5.0  # seconds, for each thing that is waited for
 NO_HEADERS: Mapping[str, str] = {}
 
 
+SUBPROTOCOLS = "Sec-WebSocket-Protocol"
+
+
 class Connection(Protocol):
     """A client's end of a connection."""
+
+    subprotocol: str | None
+    """What the server chose."""
 
     async def send(self, data: str | bytes) -> None: ...
 
     async def receive(self) -> str | bytes: ...
 
-    async def close(self, code: int = 1000) -> None: ...
+    async def recv(self) -> str | bytes:
+        """Be `receive`, for a page's client."""
+        ...
+
+    async def close(self, code: int = 1000, raises: Exception | None = None) -> None:
+        """Close it. `raises` is what then leaves the handler, to be logged by the server."""
+        ...
+
+    async def vanish(self) -> None:
+        """Be gone without a close frame. The server is told, nothing waits for the handler."""
+        ...
 
     async def closed(self) -> tuple[int | None, str | None]:
         """Wait for the server's close, and return its code and reason."""
@@ -54,13 +71,14 @@ class Client(Protocol):
         ...
 
     async def printed(self, pattern: str) -> None:
-        """Wait until a line was printed that is all `pattern`, by a handler that has ended."""
+        """Wait until a line was printed that is all `pattern`."""
         ...
 
 
 class CommunicatorConnection:
-    def __init__(self, communicator: WebsocketCommunicator) -> None:
+    def __init__(self, communicator: WebsocketCommunicator, subprotocol: str | None) -> None:
         self.communicator = communicator
+        self.subprotocol = subprotocol
         self.is_open = True
 
     async def send(self, data: str | bytes) -> None:
@@ -77,10 +95,20 @@ class CommunicatorConnection:
         data: str | bytes = event["bytes"] if event.get("text") is None else event["text"]
         return data
 
-    async def close(self, code: int = 1000) -> None:
+    recv = receive
+
+    async def close(self, code: int = 1000, raises: Exception | None = None) -> None:
         self.is_open = False
         await self.communicator.send_input({"type": "websocket.disconnect", "code": code})
-        await self.communicator.wait(WITHIN)
+        if raises is None:
+            await self.communicator.wait(WITHIN)
+        else:
+            with pytest.raises(type(raises), match=f"^{re.escape(str(raises))}$"):
+                await self.communicator.wait(WITHIN)
+
+    async def vanish(self) -> None:
+        self.is_open = False
+        await self.communicator.send_input({"type": "websocket.disconnect", "code": 1006})
 
     async def closed(self) -> tuple[int | None, str | None]:
         event = await self.output("websocket.close")
@@ -99,19 +127,24 @@ class InProcess:
 
     def communicator(self, path: str, headers: Mapping[str, str]) -> WebsocketCommunicator:
         raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        return WebsocketCommunicator(self.loaded.api.as_asgi(), path, headers=raw)
+        offered = headers.get(SUBPROTOCOLS, "").split(", ") if SUBPROTOCOLS in headers else []
+        return WebsocketCommunicator(
+            self.loaded.api.as_asgi(), path, headers=raw, subprotocols=offered
+        )
 
     @asynccontextmanager
     async def connect(
         self, path: str, headers: Mapping[str, str] = NO_HEADERS
     ) -> AsyncIterator[Connection]:
         communicator = self.communicator(path, headers)
-        accepted, _ = await communicator.connect(WITHIN)
+        accepted, subprotocol = await communicator.connect(WITHIN)
         assert accepted, f"{path} was refused"
-        connection = CommunicatorConnection(communicator)
+        connection = CommunicatorConnection(communicator, subprotocol)
         yield connection
         if connection.is_open:
             await connection.close()
+        elif not communicator.future.done():  # it vanished
+            await communicator.wait(WITHIN)
 
     async def refused(self, path: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
         communicator = self.communicator(path, headers)
@@ -123,13 +156,21 @@ class InProcess:
         return code, reason
 
     async def printed(self, pattern: str) -> None:
-        self.output += self.capsys.readouterr().out
-        assert re.search(f"^{pattern}$", self.output, re.MULTILINE), self.output
+        compiled = re.compile(f"^{pattern}$", re.MULTILINE)
+        end = time.monotonic() + WITHIN
+        while True:
+            self.output += self.capsys.readouterr().out
+            if compiled.search(self.output):
+                return
+            assert time.monotonic() < end, f"{pattern!r} was not printed:\n{self.output}"
+            await asyncio.sleep(0.01)
 
 
 class LiveConnection:
-    def __init__(self, client: ClientConnection) -> None:
+    def __init__(self, client: ClientConnection, server: Server) -> None:
         self.client = client
+        self.server = server
+        self.subprotocol = client.subprotocol
 
     async def send(self, data: str | bytes) -> None:
         await self.client.send(data)
@@ -137,8 +178,17 @@ class LiveConnection:
     async def receive(self) -> str | bytes:
         return await self.client.recv()
 
-    async def close(self, code: int = 1000) -> None:
+    recv = receive
+
+    async def close(self, code: int = 1000, raises: Exception | None = None) -> None:
         await self.client.close(code)
+        if raises is not None:
+            kind = type(raises)
+            await self.server.failed(f"{kind.__module__}.{kind.__qualname__}: {raises}")
+
+    async def vanish(self) -> None:
+        self.client.transport.abort()
+        await self.client.wait_closed()
 
     async def closed(self) -> tuple[int | None, str | None]:
         return await close_of(self.client)
@@ -157,8 +207,12 @@ class Live:
     async def connect(
         self, path: str, headers: Mapping[str, str] = NO_HEADERS
     ) -> AsyncIterator[Connection]:
-        async with connected(self.server, self.prefix + path, additional_headers=headers) as client:
-            yield LiveConnection(client)
+        others = {name: value for name, value in headers.items() if name != SUBPROTOCOLS}
+        offered = headers[SUBPROTOCOLS].split(", ") if SUBPROTOCOLS in headers else None
+        async with connected(
+            self.server, self.prefix + path, additional_headers=others, subprotocols=offered
+        ) as client:
+            yield LiveConnection(client, self.server)
 
     async def refused(self, path: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
         await refused(self.server, self.prefix + path, additional_headers=headers)
@@ -167,7 +221,9 @@ class Live:
         return self.server.kind.close(code, reason)
 
     async def printed(self, pattern: str) -> None:
-        await asyncio.to_thread(self.server.wait_for, f"^{pattern}$", WITHIN, start=self.start)
+        # print() writes a line's end apart, so that Daphne's access log may come between.
+        line = f"^{pattern}($|127\\.0\\.0\\.1:)"
+        await asyncio.to_thread(self.server.wait_for, line, WITHIN, start=self.start)
 
 
 def prefix_of(block: Block) -> str:

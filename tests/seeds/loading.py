@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from bolt_ws import BoltAPI, WebSocket
+from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket
 
-from .pages import Block
-from .substitutions import Completed, Given, Wrapped, replacements_of, substitutions_of
+from .pages import Block, read_blocks
+from .substitutions import (
+    Completed,
+    Follows,
+    Given,
+    Wrapped,
+    replacements_of,
+    substitutions_of,
+)
 
 
 class UnusedSubstitution(Exception):
@@ -29,17 +36,21 @@ def load(block: Block) -> Loaded:
     """Execute a block. Raises `UnusedSubstitution`, and whatever the block raises."""
     namespace: dict[str, Any] = {"__name__": f"{block.page}, line {block.line}"}
     source = _replace(block)
-    wrapped = None
-    for each in substitutions_of(block.key):
+    substitutions = substitutions_of(block.key)
+    followed: tuple[Follows, BoltAPI] | None = None
+    wrapped = next((each for each in substitutions if isinstance(each, Wrapped)), None)
+    for each in substitutions:
         match each:
+            case Follows():
+                earlier = load(read_blocks()[block.page, each.earlier])
+                namespace = {**earlier.namespace, "__name__": namespace["__name__"]}
+                followed = each, earlier.api
             case Given():
-                _check_given(each, source)
+                _check_given(each, source, is_wrapped=wrapped is not None)
                 exec(each.code, namespace)
             case Completed():
                 _check_completed(each, source)
                 source += each.code
-            case Wrapped():
-                wrapped = each
     # Padded, so that a traceback names the lines of the page.
     tree = ast.parse("\n" * block.line + source, f"{block.page}.md")
     if wrapped is not None:
@@ -47,6 +58,8 @@ def load(block: Block) -> Loaded:
     exec(compile(tree, f"{block.page}.md", "exec"), namespace)
     apis = [value for value in namespace.values() if isinstance(value, BoltAPI)]
     assert len(apis) == 1, f"{block.key} makes {len(apis)} APIs"
+    if followed is not None and apis[0] is not followed[1]:  # the block makes one itself
+        raise UnusedSubstitution(followed[0])
     return Loaded(apis[0], namespace)
 
 
@@ -61,40 +74,52 @@ def _replace(block: Block) -> str:
 
 
 def _wrap(wrapped: Wrapped, tree: ast.Module, namespace: dict[str, Any]) -> BoltAPI:
-    if wrapped.name not in set(_loaded(tree)) - set(_bound(tree)):
+    then = ast.parse(wrapped.then)
+    if wrapped.name not in {*_loaded(tree), *_loaded(then)} - set(_bound(tree)):
         raise UnusedSubstitution(wrapped)
 
     def compile_body(statements: list[ast.stmt]) -> CodeType:
-        body = ast.Module(statements, [])
+        body = ast.Module([*statements, *then.body], [])
         name = f"{wrapped.page}.md"
         code: CodeType = compile(body, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         return code
 
-    async def run(code: CodeType, websocket: WebSocket) -> None:
-        await websocket.accept()
-        result = eval(code, {**namespace, wrapped.name: websocket})
-        if inspect.isawaitable(result):
-            await result
+    def run(code: CodeType, websocket: WebSocket | BlockingWebSocket) -> Any:
+        return eval(code, {**namespace, wrapped.name: websocket})
 
-    whole = compile_body(tree.body)
-    statements = [compile_body([each]) for each in tree.body]
+    def serve(path: str, code: CodeType) -> None:
+        async def body(websocket: WebSocket) -> None:
+            await websocket.accept()
+            result = run(code, websocket)
+            if inspect.isawaitable(result):
+                await result
+
+        def blocking_body(websocket: BlockingWebSocket) -> None:
+            websocket.accept()
+            run(code, websocket)
+
+        declare = getattr(api, wrapped.decorator)
+        declare(path)(blocking_body if wrapped.is_blocking else body)
+
+    imports = [each for each in tree.body if isinstance(each, ast.Import | ast.ImportFrom)]
+    exec(compile(ast.Module(imports, []), f"{wrapped.page}.md", "exec"), namespace)
+    statements = [each for each in tree.body if each not in imports]
     api = BoltAPI()
-
-    @api.websocket("/")
-    async def body(websocket: WebSocket) -> None:
-        await run(whole, websocket)
-
-    @api.websocket("/{number}")
-    async def statement(websocket: WebSocket, number: int) -> None:
-        await run(statements[number], websocket)
-
+    serve("/", compile_body(statements))
+    for number, each in enumerate(statements):
+        serve(f"/{number}", compile_body([each]))
     return api
 
 
-def _check_given(given: Given, source: str) -> None:
+def _check_given(given: Given, source: str, is_wrapped: bool) -> None:
     code = ast.parse(given.code)
-    block = ast.parse(source)
-    used = {*_loaded(code), *_loaded(block)} - set(_bound(block))
+    try:
+        block = ast.parse(source)
+    except SyntaxError:  # a bare decorator, whose first name is all that it reads
+        block = ast.parse(source.strip().removeprefix("@"))
+    used = {*_loaded(code), *_loaded(block)}
+    if not is_wrapped:  # where each statement stands alone, what the others bind is missing
+        used -= set(_bound(block))
     for name in _bound(code):
         if name not in used:
             raise UnusedSubstitution(given, name)

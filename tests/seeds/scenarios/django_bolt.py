@@ -57,7 +57,8 @@ async def receive_text(client: Client) -> None:
     async with client.connect("/") as ws:
         for text in ("first of the texts", "second of the texts", "third of the texts"):
             await ws.send(text)
-    await client.printed("Received: second of the texts\nReceived: third of the texts")
+    await client.printed("Received: second of the texts")
+    await client.printed("Received: third of the texts")
 
 
 @scenario(PAGE, 83)
@@ -65,7 +66,8 @@ async def receive_bytes(client: Client) -> None:
     async with client.connect("/") as ws:
         for size in (1, 4321, 4322):
             await ws.send(b"\x00" * size)
-    await client.printed("Received 4321 bytes\nReceived 4322 bytes")
+    await client.printed("Received 4321 bytes")
+    await client.printed("Received 4322 bytes")
 
 
 @scenario(PAGE, 92)
@@ -73,7 +75,8 @@ async def receive_json(client: Client) -> None:
     async with client.connect("/") as ws:
         for number in range(3):
             await ws.send(json.dumps({"json": number}))
-    await client.printed("Received: {'json': 1}\nReceived: {'json': 2}")
+    await client.printed("Received: {'json': 1}")
+    await client.printed("Received: {'json': 2}")
 
 
 @scenario(PAGE, 103)
@@ -144,6 +147,15 @@ async def broadcast(client: Client) -> None:
             await two.send("here now")
             assert await two.receive() == "here now"
             assert await one.receive() == "here now"
+            async with client.connect("/ws/broadcast") as gone:
+                await gone.send("I am off")
+                assert await gone.receive() == "I am off"
+                await gone.vanish()
+                for ws in (one, two):
+                    assert await ws.receive() == "I am off"
+                await one.send("survived")
+                for ws in (one, two):
+                    assert await ws.receive() == "survived"
     async with client.connect("/ws/broadcast") as three:
         await three.send("nobody is left")
         assert await three.receive() == "nobody is left"
@@ -158,6 +170,11 @@ async def rooms(client: Client) -> None:
             await two.send("Good morning")
             assert await two.receive() == "[a] Good morning"
             assert await one.receive() == "[a] Good morning"
+            async with client.connect("/ws/room/a") as gone:
+                await gone.vanish()
+                await two.send("survived")
+                for ws in (one, two):
+                    assert await ws.receive() == "[a] survived"
         await elsewhere.send("Hello")
         assert await elsewhere.receive() == "[b] Hello"
         await one.send("Bye")

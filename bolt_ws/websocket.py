@@ -10,6 +10,7 @@ from .exceptions import WebSocketDisconnect
 from .handshake import Handshake, Scope
 from .messages import Message, decode_json, encode_json
 from .peers import Peers, deliver
+from .requests import HandshakeRequest, get_request
 from .servers import Event, Receive, Send
 from .states import WebSocketState
 from .values import ValueType
@@ -44,6 +45,11 @@ class WebSocket(AnsweredConnection):
         self._send_type = send_type
         self._caught = caught_close_codes
         self._peers = peers
+
+    @property
+    def request(self) -> HandshakeRequest:
+        """The handshake as Django's request, with the path's parameters in `params`."""
+        return get_request(self)
 
     # Messages
 

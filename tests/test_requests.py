@@ -15,6 +15,7 @@ from bolt_ws.dependencies import Dependencies
 from bolt_ws.parameters import compile_binder
 from bolt_ws.requests import get_request
 from bolt_ws.websocket import WebSocket
+from tests.support import serve, talk, text
 
 
 def make_websocket(**scope: Any) -> WebSocket:
@@ -168,3 +169,16 @@ async def test_the_first_parameter_is_the_connection_whatever_its_name() -> None
     websocket = make_websocket()
     _, named = await compile_binder(handler, []).bind(websocket, Dependencies({}))
     assert named == {"request": websocket}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_blocking", [True, False])
+async def test_the_request_of_a_connection(is_blocking: bool) -> None:
+    def plain(websocket: Any) -> None:
+        websocket.send_text(f"{websocket.request.method} {websocket.request.params['room']}")
+
+    async def coroutine(websocket: WebSocket) -> None:
+        await websocket.send_text(f"{websocket.request.method} {websocket.request.params['room']}")
+
+    sent = await talk(serve(plain if is_blocking else coroutine, "/{room}"), "/lobby")
+    assert sent[1] == text("GET lobby")

@@ -26,7 +26,7 @@ class WebSocketRoute(NamedTuple):
     path: str
     endpoint: Any
     name: str | None = None
-    middleware: Sequence[Middleware] = ()
+    middleware: Sequence[Middleware] | None = None
 
 
 class BoltAPI:
@@ -92,8 +92,15 @@ class BoltAPI:
         self, path: str, **options: Unpack[EndpointOptions]
     ) -> Callable[[Handler | Endpoint], Endpoint]:
         """Declare an endpoint whose `receive()` and `send()` deal in text, or its `value_type`."""
-        options.setdefault("value_type", "text")
-        return self.websocket(path, **options)
+        with_text = options.copy()
+        with_text.setdefault("value_type", "text")
+
+        def declare(handler: Handler | Endpoint) -> Endpoint:
+            # One that was declared before keeps its types.
+            chosen = options if isinstance(handler, Endpoint) else with_text
+            return self.websocket(path, **chosen)(handler)
+
+        return declare
 
     def add_websocket_route(
         self, path: str, endpoint: Any, **options: Unpack[EndpointOptions]

@@ -60,6 +60,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         self._parting: asyncio.Future[None] | None = None
         dependencies = Dependencies(plan.dependency_overrides)
         error: BaseException | None = None
+        failure: BaseException | None = None
         try:
             handler, *callbacks = await plan.admission.admit(
                 self.websocket, [call.binder for call in plan.calls], dependencies
@@ -74,16 +75,17 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                 # Awaited here and in no task or method of its own: each would cost every message.
                 await plan.handler.function(*handler[0], **handler[1])
         except GeneratorExit:  # the loop is gone, and nothing can be awaited
+            self._let_go()
             raise
         except BaseException as raised:
             error = raised
-        failure: BaseException | None = None
         try:
             failure = await self._end_after(error)
             failure = await self._clean_up(error, failure, dependencies)
             if failure is not None:
                 raise failure
         finally:
+            self._let_go()
             del error, failure  # their tracebacks hold this frame
 
     def _make_websocket(self, receive: Receive, send: Send) -> WebSocket:
@@ -131,12 +133,15 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             await self._finish(ending)
             return error if ending.is_raised_on else None
         except asyncio.CancelledError as cancelled:  # once more, and without the callbacks
-            with contextlib.suppress(asyncio.CancelledError):
-                self._on_close = None if self._parting is not None else self._on_close
+            with contextlib.suppress(asyncio.CancelledError, Exception):
                 await self._finish(how_to_end(cancelled, self.websocket), with_farewell=False)
             return cancelled
-        except Exception as failed:  # the server did not take the end: let it see to that itself
-            return failed
+        except GeneratorExit:
+            raise
+        except BaseException as failed:  # the server did not take the end: that is its to see to
+            return error if isinstance(error, asyncio.CancelledError) else failed
+        finally:
+            del error  # its traceback holds this frame
 
     async def _is_handled(self, error: BaseException) -> bool:
         if is_quiet(error, self.websocket):
@@ -182,14 +187,18 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         due, self._on_close = self._on_close, None
         if due is None:
             return
+        self.websocket.before_close(None)  # a callback that closes does not wait for itself
         self._parting = asyncio.get_running_loop().create_future()
         cancelled = False
-        for call, arguments in zip(self.plan.on_close, due, strict=True):
-            try:
-                await self._bounded(self._call_on_close(call, arguments, code, reason), "on_close")
-            except asyncio.CancelledError:  # interrupts one callback and skips no other
-                cancelled = True
-        self._parting.set_result(None)
+        try:
+            for call, arguments in zip(self.plan.on_close, due, strict=True):
+                step = self._call_on_close(call, arguments, code, reason)
+                try:
+                    await self._bounded(step, "on_close")
+                except asyncio.CancelledError:  # interrupts one callback and skips no other
+                    cancelled = True
+        finally:
+            self._parting.set_result(None)
         if cancelled:
             raise asyncio.CancelledError
 
@@ -217,39 +226,36 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         except asyncio.CancelledError as cancelled:
             failure = failure or cancelled
         try:
-            async with asyncio.timeout(CLEANUP_TIMEOUT):
-                left = await dependencies.close(error)
+            left = await dependencies.close(error)
             if left is not error:  # a dependency took the exception, or raised one of its own
                 failure = left
-        except TimeoutError:
-            self._complain("dependencies")
         except asyncio.CancelledError as cancelled:
             failure = failure or cancelled
-        finally:
-            if self._slot is not None:
-                self._slot.release()
-            websocket.forget()
         return failure
+
+    def _let_go(self) -> None:
+        """Do what cleanup must not miss even where nothing can be awaited any more."""
+        self.plan.peers.discard(self.websocket)
+        if self._slot is not None:
+            self._slot.release()
+        self.websocket.forget()
 
     async def _bounded(self, step: Awaitable[None], name: str) -> None:
         try:
             async with asyncio.timeout(CLEANUP_TIMEOUT):
                 await step
         except TimeoutError:
-            self._complain(name)
+            logger.error(
+                "%s of %s (%s) took over %g s and was given up",
+                name,
+                self.plan.path,
+                self.plan.name,
+                CLEANUP_TIMEOUT,
+            )
         except WebSocketDisconnect:
             pass
         except Exception:
             logger.exception("Exception in %s of %s (%s)", name, self.plan.path, self.plan.name)
-
-    def _complain(self, name: str) -> None:
-        logger.error(
-            "%s of %s (%s) took over %g s and was given up",
-            name,
-            self.plan.path,
-            self.plan.name,
-            CLEANUP_TIMEOUT,
-        )
 
     async def open_channel(self) -> str:
         """Return `channel_name`, made now unless it was made before.

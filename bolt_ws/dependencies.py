@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
-    AsyncExitStack,
     asynccontextmanager,
     contextmanager,
 )
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from asgiref.sync import iscoroutinefunction
 from channels.db import database_sync_to_async
@@ -24,6 +25,14 @@ from .handshake import Handshake
 if TYPE_CHECKING:
     from .parameters import Binder
 
+logger = logging.getLogger("bolt_ws")
+
+TEARDOWN_TIMEOUT = 5.0
+"""Seconds that a dependency has to end."""
+CANCELLED_TIMEOUT = 2.0
+"""Seconds that a thread has to end its step after the connection's task was cancelled."""
+
+T = TypeVar("T")
 Function = Callable[..., Any]
 Arguments = dict[str, Any]
 Overrides = Mapping[Function, Function]
@@ -65,13 +74,13 @@ class Need(NamedTuple):
 class Dependencies:
     """The dependencies of one connection: what was made of them, and what tears it down."""
 
-    __slots__ = ("_arguments", "_overrides", "_stack", "_values")
+    __slots__ = ("_arguments", "_exits", "_overrides", "_values")
 
     def __init__(self, overrides: Overrides) -> None:
         self._overrides = dict(overrides) if overrides else None  # as they are at connect
         self._arguments: dict[Dependency, Arguments | None] = {}
         self._values: dict[object, Any] = {}
-        self._stack: AsyncExitStack | None = None
+        self._exits: list[AbstractAsyncContextManager[Any]] = []
 
     def read(self, need: Need, websocket: Handshake, errors: list[str]) -> None:
         """Read the parameters of a dependency, and of all that it depends on in its turn.
@@ -102,29 +111,46 @@ class Dependencies:
     def _choose(self, need: Need) -> Dependency:
         return need.dependency.overridden(self._overrides) if self._overrides else need.dependency
 
-    @property
-    def stack(self) -> AsyncExitStack:
-        """The generators that were begun, in their order."""
-        if self._stack is None:
-            self._stack = AsyncExitStack()
-        return self._stack
+    def push(self, manager: AbstractAsyncContextManager[Any]) -> None:
+        """Have `manager` left by `close`."""
+        self._exits.append(manager)
 
     async def close(self, error: BaseException | None) -> BaseException | None:
         """Tear down all that was begun, the last first, and return the error that is left.
 
-        `error` is thrown into each generator, which may swallow it or raise another; each one is
-        torn down whatever the others do. A cancellation from outside is raised.
+        `error` is thrown into each generator, which may swallow it or raise another. Each one is
+        torn down whatever the others do, and has `TEARDOWN_TIMEOUT` seconds. A cancellation from
+        outside interrupts one, and is raised at the end.
         """
-        if self._stack is None:
-            return error
-        stack, self._stack = self._stack, None
-        try:
-            swallowed = await stack.__aexit__(
-                type(error) if error else None, error, error.__traceback__ if error else None
-            )
-        except Exception as raised:
-            return raised
-        return None if swallowed else error
+        cancelled: asyncio.CancelledError | None = None
+        while self._exits:
+            manager = self._exits.pop()
+            deadline = asyncio.timeout(TEARDOWN_TIMEOUT)
+            details = (type(error), error, error.__traceback__) if error else (None, None, None)
+            try:
+                async with deadline:
+                    if await manager.__aexit__(*details):
+                        error = None
+            except asyncio.CancelledError as raised:
+                cancelled = raised
+            except Exception as raised:
+                if deadline.expired() and isinstance(raised, TimeoutError):
+                    logger.error("A dependency took over %g s to end", TEARDOWN_TIMEOUT)
+                else:
+                    error = raised
+        if cancelled is not None:
+            raise cancelled
+        return error
+
+
+async def unbroken(awaitable: Awaitable[T]) -> T:
+    """Await what is done in a thread so that a cancellation does not keep it from starting."""
+    task = asyncio.ensure_future(awaitable)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=CANCELLED_TIMEOUT)
+        raise
 
 
 def identify(function: Function) -> object:
@@ -182,7 +208,7 @@ class _Threaded(AbstractAsyncContextManager[Any]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        swallowed: bool | None = await _in_thread(self._leave, kind, error, traceback)
+        swallowed: bool | None = await unbroken(_in_thread(self._leave, kind, error, traceback))
         return swallowed
 
     def _enter(self) -> Any:
@@ -192,6 +218,21 @@ class _Threaded(AbstractAsyncContextManager[Any]):
 
     def _leave(self, *details: Any) -> bool | None:
         return self._manager.__exit__(*details) if self._begun else None
+
+
+class _Inline(AbstractAsyncContextManager[Any]):
+    """A plain generator that never blocks, torn down in the event loop."""
+
+    def __init__(self, manager: AbstractContextManager[Any]) -> None:
+        self._manager = manager
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return self._manager.__exit__(kind, error, traceback)
 
 
 def _compile_call(function: Function) -> Callable[..., Awaitable[Any]]:
@@ -210,7 +251,10 @@ def _calls_async_generator(function: Function) -> Callable[..., Awaitable[Any]]:
     make = asynccontextmanager(function)
 
     async def call(dependencies: Dependencies, positional: list[Any], named: Arguments) -> Any:
-        return await dependencies.stack.enter_async_context(make(*positional, **named))
+        manager = make(*positional, **named)
+        value = await manager.__aenter__()
+        dependencies.push(manager)
+        return value
 
     return call
 
@@ -221,10 +265,12 @@ def _calls_generator(function: Function, is_nonblocking: bool) -> Callable[..., 
     async def call(dependencies: Dependencies, positional: list[Any], named: Arguments) -> Any:
         manager = make(*positional, **named)
         if is_nonblocking:
-            return dependencies.stack.enter_context(manager)
+            value = manager.__enter__()
+            dependencies.push(_Inline(manager))
+            return value
         threaded = _Threaded(manager)
         # Before it is entered: a cancellation does not stop the thread.
-        dependencies.stack.push_async_exit(threaded)
+        dependencies.push(threaded)
         return await threaded.__aenter__()
 
     return call

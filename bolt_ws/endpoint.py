@@ -46,7 +46,7 @@ class EndpointOptions(TypedDict, total=False):
     """What `send()` takes."""
     caught_close_codes: Any
     """Codes of a client's close that end the handler quietly; the builtin `all` is every one."""
-    middleware: Sequence[Middleware]
+    middleware: Sequence[Middleware] | None
     """ASGI middleware around the endpoint, the outermost first."""
 
 
@@ -98,7 +98,7 @@ class Endpoint:
             auth, guards = options.get("auth"), options.get("guards")
             self.auth = None if auth is None else check_auth(auth)
             self.guards = None if guards is None else check_guards(guards)
-            self.middleware = _check_middleware(options.get("middleware", ()))
+            self.middleware = _check_middleware(options.get("middleware"))
             self._types = _compile_types(options)
             self._auto_accept = options.get("auto_accept")
             self._caught = _check_codes(options.get("caught_close_codes", builtins.all))
@@ -254,7 +254,9 @@ def _check_handler(handler: Any) -> None:
         raise DeclarationError("a handler is no generator: it has a `yield`")
 
 
-def _check_middleware(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
+def _check_middleware(middleware: Sequence[Middleware] | None) -> tuple[Middleware, ...]:
+    if middleware is None:
+        return ()
     if not isinstance(middleware, list | tuple) or not all(map(callable, middleware)):
         raise DeclarationError(
             f"middleware must be a list of functions that take an ASGI application, not "

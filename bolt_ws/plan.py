@@ -13,12 +13,12 @@ from django.http import Http404
 
 from .admission import Admission, Arguments
 from .blocking import twin_of
+from .dependencies import unbroken
 from .exceptions import (
     DeclarationError,
     InvalidJSON,
     Refusal,
     UnexpectedFrame,
-    WebSocketDisconnect,
     WebSocketException,
     WebSocketRejected,
 )
@@ -34,7 +34,6 @@ _WITH_AN_ENDING_OF_THEIR_OWN = frozenset(
     {
         InvalidJSON,
         UnexpectedFrame,
-        WebSocketDisconnect,
         WebSocketException,
         Http404,
         PermissionDenied,
@@ -89,7 +88,7 @@ class Call:
             return _checked(await slot.run(self.function, positional, named, twin))
         # on_close may run while a callback that closes waits in the one thread-sensitive thread.
         in_thread = database_sync_to_async(self.function, thread_sensitive=not self.given_names)
-        return _checked(await in_thread(*positional, **named))
+        return _checked(await unbroken(in_thread(*positional, **named)))
 
 
 @dataclass(slots=True)

@@ -93,6 +93,6 @@ class Progress(Handshake):
         """Whether messages can be sent and received now."""
         return self._open
 
-    def before_close(self, farewell: Callable[[int, str], Awaitable[None]]) -> None:
-        """Have `farewell` awaited, with code and reason, before our close is sent."""
+    def before_close(self, farewell: Callable[[int, str], Awaitable[None]] | None) -> None:
+        """Have `farewell` awaited, with code and reason, before our close is sent; None unsets."""
         self._farewell = farewell

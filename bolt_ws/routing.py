@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.urls import NoReverseMatch, URLPattern
@@ -38,7 +39,7 @@ class FloatConverter:
 
     def to_url(self, value: float) -> str:
         """Return the number as it stands in a path."""
-        return f"{value:f}"
+        return format(Decimal(repr(float(value))), "f")  # all its digits, and no exponent
 
 
 # Under a name of its own: a project may have registered a "float" already, or will.

@@ -158,6 +158,7 @@ class Slot:
         """
         worker, bridge = self._worker, twin.bridge
         assert worker is not None
+        can_wait = True
         job = self._job = _Job(lambda: function(*positional, **named), twin)
         self._pool.jobs.add(job)
         bridge.begin()
@@ -165,6 +166,10 @@ class Slot:
         try:
             await asyncio.wait([job.outcome])
             await bridge.flush()
+        except GeneratorExit:  # the loop is gone, and nothing can be awaited
+            can_wait = False
+            bridge.abandon()
+            raise
         except asyncio.CancelledError:
             bridge.abandon()
             with suppress(TimeoutError):
@@ -182,7 +187,8 @@ class Slot:
                 )
             raise
         finally:
-            await bridge.finish(has_ended=job.outcome.done())
+            if can_wait:
+                await bridge.finish(has_ended=job.outcome.done())
         result, error = job.outcome.result()
         if error is None:
             error = bridge.error

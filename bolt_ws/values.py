@@ -37,7 +37,7 @@ def compile_value_type(declared: Any) -> ValueType:
                 f"unknown value type {declared!r}: expected 'text', 'bytes', 'json', 'event' or a "
                 "type"
             ) from None
-    if hasattr(declared, "__pydantic_validator__"):
+    if hasattr(declared, "model_validate_json"):  # a Pydantic model
         return _pydantic_type(declared)
     try:
         msgspec.json.schema(declared)  # complains about what msgspec cannot validate
@@ -117,5 +117,7 @@ def _pydantic_type(declared: Any) -> ValueType:
 
 def _wrong_fields(error: Any) -> str:
     # Its own text has several lines, the model's name and the client's input.
+    if not hasattr(error, "errors"):
+        return str(error)
     wrong = error.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
-from bolt_ws import BoltAPI, Depends, WebSocket, WebSocketException
+from bolt_ws import BoltAPI, Depends, WebSocket, WebSocketDisconnect, WebSocketException
 from tests.support import ACCEPT, Connection, close, serve, talk, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -250,3 +250,132 @@ async def test_an_ended_connection_is_freed_without_the_collector(is_blocking: b
         assert alive[0]() is None
     finally:
         gc.enable()
+
+
+async def test_a_server_that_fails_while_cancelled_leaks_nothing() -> None:
+    api = BoltAPI()
+    started, torn_down = asyncio.Event(), []
+
+    async def resource() -> AsyncIterator[None]:
+        yield
+        torn_down.append(True)
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket, _: Annotated[None, Depends(resource)]) -> None:
+        await websocket.accept()
+
+    @handler.on_close
+    async def on_close(websocket: WebSocket) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    async def fail(event: Any) -> None:
+        if event["type"] == "websocket.close":
+            raise RuntimeError("the server broke")
+
+    connection = Connection(api.as_asgi(), on_send=fail)
+    connection.start()
+    assert connection.task is not None
+    await asyncio.wait_for(started.wait(), 5)
+    connection.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connection.end()
+    assert torn_down == [True]
+    assert handler._peers.everywhere() == []
+
+
+async def test_a_loop_that_shuts_down_leaks_nothing() -> None:
+    api = BoltAPI()
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.receive()
+
+    connection = Connection(api.as_asgi())
+    served: Any = connection.application(connection.scope, connection.receive, connection.send)
+    served.send(None)  # until it waits for the client
+    assert connection.sent == [ACCEPT]
+    served.close()
+    assert handler._peers.everywhere() == []
+
+
+@pytest.mark.parametrize("in_block", [True, False])
+async def test_closing_in_on_close_does_not_wait_for_itself(in_block: bool) -> None:
+    api = BoltAPI()
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    @handler.on_close
+    async def on_close(websocket: WebSocket) -> None:
+        if in_block:
+            async with websocket:
+                pass
+        else:
+            await websocket.close(4005)
+
+    async with asyncio.timeout(2):
+        sent = await talk(api.as_asgi())
+    assert sent == [ACCEPT, close(1000 if in_block else 4005)]
+
+
+async def test_two_teardowns_that_hang_are_given_up(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bolt_ws.dependencies.TEARDOWN_TIMEOUT", 0.05)
+    seen: list[Any] = []
+
+    async def outer() -> AsyncIterator[None]:
+        try:
+            yield
+        except LookupError as error:
+            seen.append(error)
+            raise
+
+    async def one() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.Event().wait()
+
+    async def two() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await asyncio.Event().wait()
+
+    async def handler(
+        websocket: WebSocket,
+        a: Annotated[None, Depends(outer)],
+        b: Annotated[None, Depends(one)],
+        c: Annotated[None, Depends(two)],
+    ) -> None:
+        await websocket.accept()
+        raise LookupError("bug")
+
+    with pytest.raises(LookupError):
+        await Connection(serve(handler)).end()
+    assert [str(error) for error in seen] == ["bug"]
+    assert caplog.text.count("took over") == 2
+
+
+async def test_another_connections_disconnect_reaches_an_exception_handler() -> None:
+    api = BoltAPI()
+    other = WebSocket(*_ends_of(Connection(api.as_asgi())))
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise WebSocketDisconnect(1001, websocket=other)
+
+    @api.exception_handler(Exception)
+    async def handle(websocket: WebSocket, error: Exception) -> None:
+        await websocket.close(4242)
+
+    assert await talk(api.as_asgi()) == [ACCEPT, close(4242)]
+
+
+def _ends_of(connection: Connection) -> tuple[Any, Any, Any]:
+    return connection.scope, connection.receive, connection.send

@@ -153,3 +153,35 @@ def test_a_generator_is_no_callback() -> None:
 
 async def test_what_passes_all_is_accepted() -> None:
     assert await talk(serve(handler)) == [ACCEPT, close()]
+
+
+async def test_an_endpoint_declared_again_keeps_its_middleware_and_types() -> None:
+    def refuse(inner: Any) -> Any:
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.close", "code": 4000, "reason": "closed"})
+
+        return application
+
+    api = BoltAPI()
+    refused = api.websocket("/", middleware=[refuse])(handler)
+    again = BoltAPI(routes=[WebSocketRoute("/again", refused)])
+    assert await talk(again.as_asgi(), "/again") == [close(4000, "closed")]
+
+    async def echo(websocket: WebSocket) -> None:
+        await websocket.send({"n": await websocket.receive()})
+
+    inner = api.websocket_route("/json", value_type="json")(echo)
+    api.websocket_route("/stacked")(inner)
+    assert (await talk(api.as_asgi(), "/stacked", "1"))[1]["text"] == '{"n":1}'
+
+
+@pytest.mark.parametrize("number", [0.5, 1e-7, 0.12345678, 3.0])
+async def test_a_float_in_a_path_is_the_float_that_was_asked_for(number: float) -> None:
+    api = BoltAPI()
+
+    async def show(websocket: WebSocket, n: float) -> None:
+        await websocket.send_json(n)
+
+    api.websocket("/{n:float}", name="show")(show)
+    sent = await talk(api.as_asgi(), api.reverse("show", n=number))
+    assert float(sent[1]["text"]) == number

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from channels.db import database_sync_to_async
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.http import Http404
 
@@ -143,9 +145,16 @@ def log_refusal(path: str, endpoint: str | None, refusal: Refusal) -> None:
         endpoint or "no endpoint",
         refusal.status,
         refusal.code,
-        # Wrong values may be anything, a token in the wrong place for instance.
-        "see the response" if refusal.status == 422 else one_line(refusal.detail),
+        one_line(_detail_for_log(refusal)),
     )
+
+
+def _detail_for_log(refusal: Refusal) -> str:
+    if refusal.code != "invalid_parameters" or settings.DEBUG:
+        return refusal.detail
+    # A wrong value may be anything, a token in the wrong place for instance.
+    names = re.findall(r"(?:parameter|header|cookie) '[^']+'", refusal.detail)
+    return ", ".join(dict.fromkeys(names)) or "see the response"
 
 
 def one_line(text: str) -> str:

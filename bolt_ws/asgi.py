@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from django.core.asgi import get_asgi_application as get_http_application
@@ -32,4 +33,10 @@ def websocket_application() -> Application:
     from .discovery import find_routes
     from .routing import Router
 
-    return Router(find_routes())
+    routes = find_routes()
+    if not routes:
+        logging.getLogger("bolt_ws").warning(
+            "No endpoint was found: is the app with the api.py in INSTALLED_APPS, and does its "
+            "api.py hold a BoltAPI with endpoints?"
+        )
+    return Router(routes)

@@ -81,3 +81,12 @@ async def test_a_client_that_left_an_unknown_path_at_once() -> None:
     connection.leave()
     await connection.end()
     assert len(connection.terminal) <= 1
+
+
+empty = BoltAPI()
+
+
+def test_a_project_without_endpoints_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with override_settings(BOLT_WS={"APIS": ["tests.test_asgi:empty"]}):
+        websocket_application()
+    assert "No endpoint was found" in caplog.text

@@ -124,6 +124,10 @@ async def test_wrong_values_are_in_no_log(caplog: pytest.LogCaptureFixture) -> N
 
     assert await status(serve(number), query="token=SECRET") == 422
     assert "SECRET" not in caplog.text
+    assert "parameter 'token'" in caplog.text
+    with override_settings(DEBUG=True):
+        assert await status(serve(number), query="token=a%0ab") == 422
+    assert "Invalid value 'a\\\\nb' for parameter 'token': expected int" in caplog.text
 
 
 @pytest.mark.parametrize(

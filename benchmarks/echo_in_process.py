@@ -1,9 +1,10 @@
 """Echo in one process: what a compiled handler adds to a bare ASGI function, and to Channels.
 
 An `asyncio.Queue` is `receive`, another stands behind `send`, asyncio's default loop runs both,
-for all the same. Rounds are interleaved; each figure is the median of its rounds.
+for all the same. Rounds are short and interleaved, because a machine changes its pace between them;
+each figure is the median of its rounds.
 
-    python benchmarks/echo_in_process.py [--rounds 5] [--messages 20000]
+    python benchmarks/echo_in_process.py [--rounds 25] [--messages 4000]
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ async def measure(application: Application, path: str, messages: int) -> float:
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--messages", type=int, default=4_000)
     options = parser.parse_args()
     application = api.as_asgi()
     candidates: dict[str, tuple[Application, str, int]] = {

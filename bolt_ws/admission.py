@@ -21,6 +21,7 @@ from .context import Identity
 from .dependencies import Dependencies
 from .exceptions import DeclarationError, Refusal, WebSocketException
 from .parameters import Binder, bind_all
+from .states import WebSocketState
 from .websocket import WebSocket
 
 logger = logging.getLogger("bolt_ws")
@@ -71,7 +72,10 @@ class Admission:
                 except Exception as error:
                     logger.exception("Exception in the admission of %s", ascii(websocket.path))
                     raise Refusal(500, "internal_error", "Internal server error") from error
-                return await bind_all(binders, websocket, dependencies)
+                arguments = await bind_all(binders, websocket, dependencies)
+                if websocket.state is not WebSocketState.CONNECTING:  # a guard closed it, say
+                    raise Refusal(403, "rejected", "The connection was not accepted")
+                return arguments
         except TimeoutError as error:
             if not deadline.expired():
                 raise

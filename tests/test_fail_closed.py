@@ -189,3 +189,18 @@ async def test_a_float_in_a_path_is_the_float_that_was_asked_for(number: float) 
     api.websocket("/{n:float}", name="show")(show)
     sent = await talk(api.as_asgi(), api.reverse("show", n=number))
     assert float(sent[1]["text"]) == number
+
+
+async def test_a_guard_that_closes_keeps_the_handler_from_starting() -> None:
+    started: list[bool] = []
+
+    async def closes(websocket: WebSocket) -> bool:
+        await websocket.close(4000)
+        return True
+
+    async def start(websocket: WebSocket) -> None:
+        started.append(True)
+
+    guard = type("Closes", (Guard,), {"has_permission": staticmethod(closes)})()
+    assert await talk(serve(start, guards=[guard])) == [close(4000)]
+    assert started == []

@@ -227,7 +227,9 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             failure = failure or cancelled
         try:
             left = await dependencies.close(error)
-            if left is not error:  # a dependency took the exception, or raised one of its own
+            # A dependency may take the exception, or raise one of its own, but not undo a
+            # cancellation that came after it.
+            if left is not error and not isinstance(failure, asyncio.CancelledError):
                 failure = left
         except asyncio.CancelledError as cancelled:
             failure = failure or cancelled

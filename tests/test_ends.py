@@ -1,6 +1,7 @@
 """Faults while a connection ends: one terminal message, and nothing left behind."""
 
 import asyncio
+import contextlib
 import gc
 import weakref
 from collections.abc import AsyncIterator
@@ -379,3 +380,30 @@ async def test_another_connections_disconnect_reaches_an_exception_handler() -> 
 
 def _ends_of(connection: Connection) -> tuple[Any, Any, Any]:
     return connection.scope, connection.receive, connection.send
+
+
+async def test_a_dependency_cannot_undo_a_later_cancellation() -> None:
+    api = BoltAPI()
+    started = asyncio.Event()
+
+    async def swallows() -> AsyncIterator[None]:
+        with contextlib.suppress(LookupError):
+            yield
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket, _: Annotated[None, Depends(swallows)]) -> None:
+        await websocket.accept()
+        raise LookupError("bug")
+
+    @handler.on_close
+    async def on_close(websocket: WebSocket) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    connection = Connection(api.as_asgi())
+    connection.start()
+    assert connection.task is not None
+    await asyncio.wait_for(started.wait(), 5)
+    connection.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connection.end()

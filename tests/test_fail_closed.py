@@ -31,8 +31,7 @@ def test_an_option_of_a_wrong_kind_is_an_error(option: dict[str, Any]) -> None:
         BoltAPI().websocket("/", **option)(handler)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("kind", [Exception, JWTAuthentication.__mro__[0]])
-async def test_an_exception_handler_cannot_let_anybody_in(kind: Any) -> None:
+async def test_an_exception_handler_cannot_let_anybody_in() -> None:
     api = BoltAPI(auth=[JWTAuthentication()])
     api.websocket("/")(handler)
 

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from .exceptions import WebSocketDisconnect
 from .incoming import Incoming
+from .lending import waiting
 from .servers import Event
 from .states import WebSocketState
 from .websocket import WebSocket
@@ -93,11 +94,12 @@ class Bridge(Incoming):
                 raise self._disconnected(function.__name__)
             self._calls.add(call)
         try:
-            if id(self) in _inside.get():  # a callback that our queue is waiting for: do not queue
-                self._schedule(self._call_now, call)
-            else:
-                self._queue(call)
-            result: R = call.future.result()
+            with waiting():
+                if id(self) in _inside.get():  # a callback that our queue waits for: do not queue
+                    self._schedule(self._call_now, call)
+                else:
+                    self._queue(call)
+                result: R = call.future.result()
             return result
         finally:
             with self._lock:
@@ -109,7 +111,8 @@ class Bridge(Incoming):
         if state is WebSocketState.CONNECTED and self._is_ahead and id(self) not in _inside.get():
             if self.error is not None:
                 self._raise_error()
-            self._queue(event)
+            with waiting():
+                self._queue(event)
         elif state is WebSocketState.DISCONNECTED:  # known now, even while a close is on its way
             raise self._disconnected("send")
         else:  # it may have to accept first, or fail

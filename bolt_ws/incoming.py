@@ -12,6 +12,7 @@ from typing import Any
 from django.db import close_old_connections
 
 from .exceptions import WebSocketDisconnect, WebSocketDisconnected
+from .lending import waiting
 from .servers import Event
 from .states import CloseCode, WebSocketState
 from .websocket import WebSocket
@@ -64,7 +65,11 @@ class Incoming:
                     raise self._disconnected("receive")
                 self._is_reading, self._has_ended_reading = True, False
                 self._schedule(self._start_reading)
-            item = self._wait(timeout) if self._incoming.empty() else self._incoming.get()
+            if self._incoming.empty():
+                with waiting():
+                    item = self._wait(timeout)
+            else:
+                item = self._incoming.get()
             paused = self._paused
             if paused is not None and self._incoming.qsize() <= READ_AHEAD // 2:
                 self._paused = None

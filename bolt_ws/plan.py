@@ -23,6 +23,7 @@ from .exceptions import (
     WebSocketRejected,
 )
 from .handshake import Reverser
+from .lending import call_with_lent
 from .parameters import Binder, compile_binder
 from .peers import Peers
 from .signatures import Signature
@@ -41,6 +42,14 @@ _WITH_AN_ENDING_OF_THEIR_OWN = frozenset(
         ValidationError,
     }
 )
+
+
+def _call(function: Callable[..., Any], /, *positional: Any, **named: Any) -> Any:
+    return function(*positional, **named)
+
+
+_in_the_thread = database_sync_to_async(_call)
+_in_any_thread = database_sync_to_async(call_with_lent, thread_sensitive=False)
 
 
 class Call:
@@ -87,8 +96,8 @@ class Call:
         if slot is not None:
             return _checked(await slot.run(self.function, positional, named, twin))
         # on_close may run while a callback that closes waits in the one thread-sensitive thread.
-        in_thread = database_sync_to_async(self.function, thread_sensitive=not self.given_names)
-        return _checked(await unbroken(in_thread(*positional, **named)))
+        in_thread = _in_any_thread if self.given_names else _in_the_thread
+        return _checked(await unbroken(in_thread(self.function, *positional, **named)))
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from django.db import connections
 from .blocking import BlockingWebSocket
 from .conf import get_settings
 from .exceptions import Refusal
+from .lending import call_with_lent
 
 logger = logging.getLogger("bolt_ws")
 
@@ -39,14 +40,16 @@ class _Job:
     def __init__(self, function: Callable[[], Any], twin: BlockingWebSocket) -> None:
         self.twin = twin
         self.ended = threading.Event()
+        self.thread: int | None = None
+        self.context = contextvars.copy_context()
         self._function = function
-        self._context = contextvars.copy_context()
         self._loop = asyncio.get_running_loop()
         self.outcome: asyncio.Future[tuple[Any, BaseException | None]] = self._loop.create_future()
 
     def run(self) -> tuple[Any, BaseException | None]:
+        self.thread = threading.get_ident()
         try:
-            return self._context.run(self._function), None
+            return self.context.run(call_with_lent, self._function), None
         except Exception as error:
             return None, error
         except BaseException as error:  # sys.exit() ends the handler and not the server
@@ -228,6 +231,11 @@ def reserve() -> Slot:
     Raises a `Refusal` with 503 where `BOLT_WS["SYNC_THREADS"]` handlers run already.
     """
     return Slot(_pool)
+
+
+def running() -> list[tuple[contextvars.Context, int | None]]:
+    """Return the context and the thread of each handler that runs."""
+    return [(job.context, job.thread) for job in list(_pool.jobs)]
 
 
 def _say_goodbye() -> None:

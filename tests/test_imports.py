@@ -12,7 +12,8 @@ PACKAGE = Path(bolt_ws.__file__).parent
 
 # Whoever stands in a line knows nothing of the lines above, nor of its own.
 LAYERS = [
-    {"asgi", "apps", "testing", "management", "daphne", "__init__"},
+    {"apps", "testing", "management", "daphne", "__init__"},
+    {"asgi"},
     {"checks"},
     {"discovery"},
     {"api"},
@@ -28,16 +29,18 @@ LAYERS = [
     {"annotations"},
     {"markers"},
     {"rooms", "upkeep", "blocking"},
-    {"blocking_connection"},
+    {"blocking_connection", "offline_blocking"},
     {"bridge"},
     {"incoming"},
     {"websocket"},
+    {"offline"},
     {"answers", "peers", "requests", "values"},
     {"connection", "denial", "messages"},
     {"progress", "steps"},
     {"handshake"},
+    {"scopes"},
     {"servers", "context", "exceptions", "conf", "redaction"},
-    {"states", "status"},
+    {"states", "status", "lending"},
 ]
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MAX_LINES = 300

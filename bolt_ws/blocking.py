@@ -6,13 +6,15 @@ import asyncio
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from .blocking_connection import BlockingConnection, calls, refuse_in_coroutine
 from .exceptions import UnexpectedFrame, WebSocketDisconnect, WebSocketDisconnected
 from .handshake import Handshake
 from .messages import Message, content_of, decode_json, encode_json, message_from
-from .websocket import Mode, WebSocket, _is_text
+from .offline import FakeOptions, Record
+from .offline_blocking import OfflineBridge
+from .websocket import Mode, OfflineWebSocket, WebSocket, _is_text
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +28,14 @@ class BlockingWebSocket(BlockingConnection):
     """
 
     __slots__ = ()
+
+    @staticmethod
+    def fake(*messages: Any, **options: Unpack[FakeOptions]) -> OfflineBlockingWebSocket:
+        """Return a connection without a server, to call a plain handler with in a test.
+
+        It takes what `WebSocket.fake` takes, and needs neither an event loop nor a thread.
+        """
+        return OfflineBlockingWebSocket(OfflineWebSocket(messages, options))
 
     # The handshake's answer
 
@@ -207,6 +217,17 @@ class BlockingWebSocket(BlockingConnection):
         if isinstance(exclude, BlockingWebSocket):  # iterating one would receive
             exclude = exclude.websocket
         self.bridge.call(self.websocket.broadcast, data, exclude=exclude, scope=scope)
+
+
+class OfflineBlockingWebSocket(Record, BlockingWebSocket):
+    """A connection without a server, in blocking calls: `BlockingWebSocket.fake()` made it."""
+
+    __slots__ = ("_offline",)
+
+    def __init__(self, websocket: OfflineWebSocket) -> None:
+        self.websocket = websocket
+        self.bridge = OfflineBridge(websocket)
+        self._offline = websocket._offline
 
 
 def twin_of(websocket: WebSocket) -> BlockingWebSocket:

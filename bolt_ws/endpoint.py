@@ -17,7 +17,7 @@ from .auth.guards import Guard
 from .consumer import BoltConsumer, compile_consumer
 from .exceptions import DeclarationError
 from .handshake import Reverser
-from .peers import Peers, deliver
+from .peers import Peers
 from .plan import Call, Plan
 from .routing import Application, Pattern
 from .values import ValueType, compile_value_type
@@ -90,7 +90,7 @@ class Endpoint:
         self.is_name_explicit = name is not None
         self.name: str = name or str(getattr(handler, "__name__", type(handler).__name__))
         self.pattern = Pattern(path)
-        self._peers = Peers()
+        self._peers = Peers(self.name)
         self._plans: dict[object, tuple[Inherited, Plan, type[BoltConsumer]]] = {}
         functools.update_wrapper(self, handler, updated=())
         with self._named_in_errors():
@@ -136,7 +136,7 @@ class Endpoint:
 
         At all paths of the endpoint. `exclude` is a connection or several.
         """
-        await deliver(data, self._peers.everywhere(), exclude)
+        await self._peers.broadcast(data, exclude)
 
     def compile(self, pattern: Pattern, inherited: Inherited) -> type[BoltConsumer]:
         """Return the consumer class that serves the handler at `pattern`, made once."""

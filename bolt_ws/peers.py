@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Hashable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from .exceptions import WebSocketDisconnect
 from .messages import encode_json
@@ -22,9 +22,10 @@ logger = logging.getLogger("bolt_ws")
 class Peers:
     """The connections of one endpoint in this process, by their resolved paths."""
 
-    __slots__ = ("_by_path",)
+    __slots__ = ("_by_path", "_name")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self._name = name
         self._by_path: dict[Hashable, set[Connection]] = {}
 
     def add(self, websocket: Connection) -> None:
@@ -38,9 +39,14 @@ class Peers:
         if not members:
             self._by_path.pop(_key(websocket.path), None)
 
-    def at(self, path: str) -> list[Connection]:
-        """Return the connections at a path."""
-        return list(self._by_path.get(_key(path), ()))
+    async def broadcast_at(self, path: str, data: Any, exclude: Any) -> None:
+        """Send to all at a path. `exclude` is a connection or several."""
+        members = list(self._by_path.get(_key(path), ()))
+        await _deliver(Broadcast(data, "path", path), members, exclude)
+
+    async def broadcast(self, data: Any, exclude: Any) -> None:
+        """Send to all at all paths. `exclude` is a connection or several."""
+        await _deliver(Broadcast(data, "endpoint", self._name), self.everywhere(), exclude)
 
     def everywhere(self) -> list[Connection]:
         """Return the connections at all paths."""
@@ -60,12 +66,24 @@ def as_event(data: Any) -> Event:
     return {"type": "websocket.send", "text": encode_json(data).decode()}
 
 
-async def deliver(data: Any, members: Iterable[Connection], exclude: Any) -> None:
-    """Send `data` to all members that are open. One that is gone, or slow, keeps no other back.
+class Broadcast(NamedTuple):
+    """What is sent to many, and to whom: all at one path, or all of an endpoint."""
 
-    `exclude` is a connection or several.
-    """
-    event = as_event(data)
+    data: Any
+    kind: Literal["path", "endpoint"]
+    to: str
+    """The path, or the endpoint's name."""
+
+
+listeners: list[Callable[[Broadcast], object]] = []
+"""Called with each broadcast, before it is sent."""
+
+
+async def _deliver(broadcast: Broadcast, members: Iterable[Connection], exclude: Any) -> None:
+    """Send to all members that are open. One that is gone, or slow, keeps no other back."""
+    for listener in listeners:
+        listener(broadcast)
+    event = as_event(broadcast.data)
     several = isinstance(exclude, Iterable) and not hasattr(exclude, "scope")
     # The blocking twin of a connection stands for it.
     excluded = {getattr(each, "websocket", each) for each in (exclude if several else [exclude])}

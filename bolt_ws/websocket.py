@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 from .answers import AnsweredConnection
 from .exceptions import WebSocketDisconnect
 from .handshake import Handshake, Scope
 from .messages import Message, decode_json, encode_json
-from .peers import Peers, deliver
+from .offline import FakeOptions, OfflineServer, Record, introduce, value_types
+from .peers import Peers
 from .requests import HandshakeRequest, get_request
 from .servers import Event, Receive, Send
 from .states import WebSocketState
@@ -45,6 +46,16 @@ class WebSocket(AnsweredConnection):
         self._send_type = send_type
         self._caught = caught_close_codes
         self._peers = peers
+
+    @staticmethod
+    def fake(*messages: Any, **options: Unpack[FakeOptions]) -> OfflineWebSocket:
+        """Return a connection without a server, to call a handler with in a test.
+
+        `messages` are what the client sends before it leaves: text, bytes, a `Message`, an ASGI
+        message (a dict whose type begins with "websocket."), JSON for anything else. Raises
+        `TypeError`, `ValueError` and `DeclarationError` for options that could not be.
+        """
+        return OfflineWebSocket(messages, options)
 
     @property
     def request(self) -> HandshakeRequest:
@@ -169,8 +180,40 @@ class WebSocket(AnsweredConnection):
             raise RuntimeError("Cannot broadcast: this connection belongs to no endpoint")
         if self.state is WebSocketState.CONNECTING:  # after the end, others may still be told
             await self._open_for("broadcast")
-        members = self._peers.at(self.path) if scope == "path" else self._peers.everywhere()
-        await deliver(data, members, exclude)
+        if scope == "path":
+            await self._peers.broadcast_at(self.path, data, exclude)
+        else:
+            await self._peers.broadcast(data, exclude)
+
+
+class OfflineWebSocket(Record, WebSocket):
+    """A connection without a server, as a handler gets it: `WebSocket.fake()` made it.
+
+    Its broadcasts reach itself: no other connection has its endpoint.
+    """
+
+    __slots__ = ("_offline",)
+
+    def __init__(self, messages: Iterable[Any], options: FakeOptions) -> None:
+        self._offline = server = OfflineServer(messages, options)
+        receive_type, send_type = value_types(options)
+        super().__init__(
+            server.scope,
+            server.receive,
+            server.send,
+            auto_accept=options.get("auto_accept"),
+            receive_type=receive_type,
+            send_type=send_type,
+            peers=(peers := Peers()),
+        )
+        peers.add(self)
+        introduce(self, options)
+        self._client_state = WebSocketState.CONNECTED  # `websocket.connect` was received before
+        if options.get("auto_accept"):  # as in `accept_unasked`, but no event loop runs here
+            accept: Event = {"type": "websocket.accept", "subprotocol": None, "headers": []}
+            self._advance(accept)
+            server.keep(accept)
+            self._open = self._was_accepted_unasked = True
 
 
 class _Messages:

@@ -449,7 +449,7 @@ async def test_nothing_is_sent_before_the_connect_is_received() -> None:
         await websocket.accept()
 
     connection = Connection(serve(handler))
-    assert (await connection._inbound.get())["type"] == "websocket.connect"
+    assert (await connection.receive())["type"] == "websocket.connect"
     connection.start()
     await asyncio.sleep(0.01)
     assert connection.sent == []

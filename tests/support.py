@@ -1,6 +1,7 @@
 """What many tests need: a scope, an endpoint in one line, the server's end of a connection."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -9,6 +10,7 @@ import jwt
 from django.conf import settings
 
 from bolt_ws import BoltAPI
+from bolt_ws.testing.server_end import ServerEnd
 
 TIMEOUT = 5.0
 """Seconds after which a test gives up waiting."""
@@ -62,12 +64,15 @@ def make_token(key: str | bytes | None = None, algorithm: str = "HS256", **claim
     return jwt.encode(claims, settings.SECRET_KEY if key is None else key, algorithm=algorithm)
 
 
-class Connection:
+class Connection(ServerEnd):
     """A connection to an application, seen from the server: `sent` is all that came out.
 
-    It notes what an ASGI server would not take, and `end()` fails on it. `on_send` sees each
-    message first, and may raise or wait.
+    It is the test client's own server's end, as patient as Daphne with a client that has left: what
+    is sent to it is noted. What an ASGI server would not take makes `end()` fail. `on_send` sees
+    each message first, and may raise or wait.
     """
+
+    most_unread = sys.maxsize
 
     def __init__(
         self,
@@ -77,71 +82,37 @@ class Connection:
         on_send: Callable[[Event], Awaitable[None]] | None = None,
         **scope: Any,
     ) -> None:
-        self.application = application
-        self.scope = make_scope(path, **scope)
-        self.sent: list[Event] = []
+        super().__init__(application, make_scope(path, **scope))
         self.violations: list[Event] = []
         self.on_send = on_send
-        self.task: asyncio.Task[Any] | None = None
-        self._inbound: asyncio.Queue[Event] = asyncio.Queue()
-        self._outbound: asyncio.Queue[Event] = asyncio.Queue()
-        self._inbound.put_nowait(CONNECT)
 
     def put(self, *messages: str | bytes) -> None:
         """The client sends messages."""
         for message in messages:
-            if isinstance(message, str):
-                self.put_event({"type": "websocket.receive", "text": message})
-            else:
-                self.put_event({"type": "websocket.receive", "bytes": message})
-
-    def put_event(self, event: Event) -> None:
-        """The server has this ASGI message for the application."""
-        self._inbound.put_nowait(event)
+            kind = "text" if isinstance(message, str) else "bytes"
+            self.put_event({"type": "websocket.receive", kind: message})
 
     def leave(self, code: int = 1001, reason: str = "") -> None:
         """The client is gone."""
         self.put_event({"type": "websocket.disconnect", "code": code, "reason": reason})
 
-    async def receive(self) -> Event:
-        """ASGI's receive."""
-        return await self._inbound.get()
-
     async def send(self, event: Event) -> None:
         """ASGI's send."""
         if self.on_send is not None:
             await self.on_send(event)
-        if not self._is_expected(event["type"]):
+        try:
+            await super().send(event)
+        except (RuntimeError, ValueError):
             self.violations.append(event)
-        self.sent.append(event)
-        self._outbound.put_nowait(event)
-        if event["type"] == "websocket.close":
-            self.leave(event.get("code", 1000))
+            raise
 
-    def _is_expected(self, kind: str) -> bool:
-        kinds = [event["type"] for event in self.sent]
-        if not kinds:
-            return kind in (
-                "websocket.accept",
-                "websocket.close",
-                "websocket.http.response.start",
-            )
-        if kinds[0] == "websocket.accept":
-            open_ = "websocket.close" not in kinds
-            return open_ and kind in ("websocket.send", "websocket.close")
-        if kinds[0] == "websocket.http.response.start":
-            return self.sent[-1].get("more_body", True) and kind == "websocket.http.response.body"
-        return False
-
-    def start(self) -> None:
-        """Run the application in a task."""
-        self.task = asyncio.create_task(self.application(self.scope, self.receive, self.send))
-
-    async def next(self) -> Event:
+    async def next(self, timeout: float | None = TIMEOUT) -> Event:
         """Return what the application sends next."""
         if self.task is None:
             self.start()
-        return await asyncio.wait_for(self._outbound.get(), TIMEOUT)
+        event = await super().next(timeout)
+        assert event is not None, "the application has ended"
+        return event
 
     async def end(self) -> list[Event]:
         """Run the application to its end, and return all that it sent."""

@@ -14,6 +14,7 @@ from django.test import override_settings
 
 from bolt_ws.auth import create_jwt_for_user
 from bolt_ws.conf import get_settings
+from bolt_ws.testing import TestClient, WebSocketTimeout
 from tests.docs.pages import PAGES, ROOT, run
 
 README, DOCS = ROOT / "README.md", ROOT / "docs"
@@ -191,3 +192,15 @@ async def test_authentication() -> None:
 def test_settings() -> None:
     with override_settings(BOLT_WS=run(DOCS / "settings.md").BOLT_WS):
         assert get_settings().apis == ["chat.api:api"]
+
+
+def test_the_message_of_a_failed_test() -> None:
+    page = DOCS / "testing.md"
+    with TestClient(run(page).api) as client, client.websocket_connect("/ws/pairs") as ws:
+        for number in (1, 2, 3):
+            ws.send_json(number)
+        assert ws.receive_json() == {"sum": 3}
+        with pytest.raises(WebSocketTimeout) as raised:
+            ws.receive_json(timeout=0.1)
+    message = re.sub(r'File ".*", line \d+', 'File "chat/api.py", line 12', str(raised.value))
+    assert f"```text\nWebSocketTimeout: {message.strip()}\n```" in page.read_text()

@@ -1,16 +1,17 @@
-"""The two ways to drive a block: through Channels' communicator, and over a real connection."""
+"""The two ways to drive a block: with the test client, and over a real connection."""
 
 import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
-from channels.testing import WebsocketCommunicator
 from websockets.asyncio.client import ClientConnection
 
+from bolt_ws.testing import AsyncTestClient, AsyncWebSocketSession
+from bolt_ws.testing.connecting import ConnectOptions
 from tests.live.server import Server, close_of, connected, refused
 
 from .loading import Loaded
@@ -75,82 +76,59 @@ class Client(Protocol):
         ...
 
 
-class CommunicatorConnection:
-    def __init__(self, communicator: WebsocketCommunicator, subprotocol: str | None) -> None:
-        self.communicator = communicator
-        self.subprotocol = subprotocol
-        self.is_open = True
+class TestConnection:
+    """A connection of the test client."""
+
+    __test__ = False
+
+    def __init__(self, session: AsyncWebSocketSession) -> None:
+        self.session = session
+        self.subprotocol = session.accepted_subprotocol
 
     async def send(self, data: str | bytes) -> None:
-        kind = "text" if isinstance(data, str) else "bytes"
-        await self.communicator.send_input({"type": "websocket.receive", kind: data})
-
-    async def output(self, kind: str) -> dict[str, Any]:
-        event: dict[str, Any] = await self.communicator.receive_output(WITHIN)
-        assert event["type"] == kind, event
-        return event
+        if isinstance(data, str):
+            await self.session.send_text(data)
+        else:
+            await self.session.send_bytes(data)
 
     async def receive(self) -> str | bytes:
-        event = await self.output("websocket.send")
-        data: str | bytes = event["bytes"] if event.get("text") is None else event["text"]
-        return data
+        return await self.session.receive()
 
     recv = receive
 
     async def close(self, code: int = 1000, raises: Exception | None = None) -> None:
-        self.is_open = False
-        await self.communicator.send_input({"type": "websocket.disconnect", "code": code})
         if raises is None:
-            await self.communicator.wait(WITHIN)
+            await self.session.close(code)
         else:
             with pytest.raises(type(raises), match=f"^{re.escape(str(raises))}$"):
-                await self.communicator.wait(WITHIN)
+                await self.session.close(code)
 
     async def vanish(self) -> None:
-        self.is_open = False
-        await self.communicator.send_input({"type": "websocket.disconnect", "code": 1006})
+        self.session.vanish()
 
     async def closed(self) -> tuple[int | None, str | None]:
-        event = await self.output("websocket.close")
-        self.is_open = False
-        await self.communicator.wait(WITHIN)
-        return event["code"], event["reason"]
+        await self.session.assert_closed()
+        return self.session.close_code, self.session.close_reason
 
 
 class InProcess:
-    """Drives the API itself, as Channels' users do."""
+    """Drives the API itself, with the test client."""
 
     def __init__(self, loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
+        self.client = AsyncTestClient(loaded.api, timeout=WITHIN)
         self.loaded = loaded
         self.capsys = capsys
         self.output = ""
-
-    def communicator(self, path: str, headers: Mapping[str, str]) -> WebsocketCommunicator:
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        offered = headers.get(SUBPROTOCOLS, "").split(", ") if SUBPROTOCOLS in headers else []
-        return WebsocketCommunicator(
-            self.loaded.api.as_asgi(), path, headers=raw, subprotocols=offered
-        )
 
     @asynccontextmanager
     async def connect(
         self, path: str, headers: Mapping[str, str] = NO_HEADERS
     ) -> AsyncIterator[Connection]:
-        communicator = self.communicator(path, headers)
-        accepted, subprotocol = await communicator.connect(WITHIN)
-        assert accepted, f"{path} was refused"
-        connection = CommunicatorConnection(communicator, subprotocol)
-        yield connection
-        if connection.is_open:
-            await connection.close()
-        elif not communicator.future.done():  # it vanished
-            await communicator.wait(WITHIN)
+        async with self.client.websocket_connect(path, **_options(headers)) as session:
+            yield TestConnection(session)
 
     async def refused(self, path: str, headers: Mapping[str, str] = NO_HEADERS) -> None:
-        communicator = self.communicator(path, headers)
-        accepted, _ = await communicator.connect(WITHIN)
-        assert not accepted, f"{path} was accepted"
-        await communicator.wait(WITHIN)
+        await self.client.assert_refused(path, **_options(headers))
 
     def close(self, code: int, reason: str = "") -> tuple[int, str]:
         return code, reason
@@ -164,6 +142,12 @@ class InProcess:
                 return
             assert time.monotonic() < end, f"{pattern!r} was not printed:\n{self.output}"
             await asyncio.sleep(0.01)
+
+
+def _options(headers: Mapping[str, str]) -> ConnectOptions:
+    offered = headers.get(SUBPROTOCOLS)
+    others = {name: value for name, value in headers.items() if name != SUBPROTOCOLS}
+    return {"headers": others, "subprotocols": offered.split(", ") if offered else ()}
 
 
 class LiveConnection:

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
@@ -12,6 +13,7 @@ from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket
 from .pages import Block, read_blocks
 from .substitutions import (
     Completed,
+    Deferred,
     Follows,
     Given,
     Wrapped,
@@ -35,24 +37,29 @@ class Loaded:
 def load(block: Block) -> Loaded:
     """Execute a block. Raises `UnusedSubstitution`, and whatever the block raises."""
     namespace: dict[str, Any] = {"__name__": f"{block.page}, line {block.line}"}
-    source = _replace(block)
+    source, first_line = _replace(block), block.line + 1
     substitutions = substitutions_of(block.key)
     followed: tuple[Follows, BoltAPI] | None = None
     wrapped = next((each for each in substitutions if isinstance(each, Wrapped)), None)
     for each in substitutions:
         match each:
             case Follows():
-                earlier = load(read_blocks()[block.page, each.earlier])
-                namespace = {**earlier.namespace, "__name__": namespace["__name__"]}
-                followed = each, earlier.api
+                first, *others = (load(read_blocks()[block.page, line]) for line in each.earlier)
+                for other in others:
+                    first.api.include(other.api)
+                namespace = {**first.namespace, "__name__": namespace["__name__"]}
+                followed = each, first.api
             case Given():
                 _check_given(each, source, is_wrapped=wrapped is not None)
                 exec(each.code, namespace)
             case Completed():
                 _check_completed(each, source)
                 source += each.code
+            case Deferred():
+                source = f"def {each.name}():\n{textwrap.indent(source, '    ')}"
+                first_line -= 1
     # Padded, so that a traceback names the lines of the page.
-    tree = ast.parse("\n" * block.line + source, f"{block.page}.md")
+    tree = ast.parse("\n" * (first_line - 1) + source, f"{block.page}.md")
     if wrapped is not None:
         return Loaded(_wrap(wrapped, tree, namespace), namespace)
     exec(compile(tree, f"{block.page}.md", "exec"), namespace)

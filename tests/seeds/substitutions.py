@@ -55,15 +55,28 @@ class Wrapped:
 
 @dataclass(frozen=True)
 class Follows:
-    """The block whose fence is on this line is served by the API of an earlier one."""
+    """The block whose fence is on this line is a client of earlier ones.
+
+    It has the names of the first of them, whose API serves the endpoints of the others, too.
+    """
 
     page: str
     line: int
-    earlier: int
+    earlier: tuple[int, ...]
     reason: str
 
 
-Substitution = Replaced | Given | Completed | Wrapped | Follows
+@dataclass(frozen=True)
+class Deferred:
+    """The block whose fence is on this line is run by its scenario, as the function `name`."""
+
+    page: str
+    line: int
+    name: str
+    reason: str
+
+
+Substitution = Replaced | Given | Completed | Wrapped | Follows | Deferred
 
 PACKAGE = "the package's name"
 EARLIER = "the page goes on with the names of its first block"
@@ -77,6 +90,7 @@ NOT_IMPORTED = "the page has not imported them here"
 APPLICATION = "the application object"
 HAZARD = "the page's loop takes things out of what it iterates over, which Python forbids"
 NO_STORAGE = "`websocket.state` is the enum; `websocket.context` stores"
+CLIENT = "it is a client, and its page has endpoints at those paths"
 NOT_ROUTED = "the page does not say the handler's path here"
 
 DJANGO_BOLT = """
@@ -286,7 +300,7 @@ SUBSTITUTIONS: list[Substitution] = [
     Replaced("cello", 222, "from cello import App", "from bolt_ws import BoltAPI", PACKAGE),
     Replaced("cello", 225, "App()", "BoltAPI()", APPLICATION),
     Given("cello", 286, CELLO, EARLIER),
-    Follows("cello", 330, 14, "it is a client, and its page has an endpoint at that path"),
+    Follows("cello", 330, (14,), "it is a client, and its page has an endpoint at that path"),
     Replaced(
         "cello",
         335,
@@ -314,6 +328,9 @@ SUBSTITUTIONS: list[Substitution] = [
     Replaced("django-bolt", 178, "django_bolt", "bolt_ws", PACKAGE),
     Wrapped("django-bolt", 201, "websocket", BODY),
     Replaced("django-bolt", 202, "django_bolt", "bolt_ws", PACKAGE),
+    Follows("django-bolt", 218, (11,), CLIENT),
+    Deferred("django-bolt", 218, "test_echo", "the page shows the lines of a test's body"),
+    Replaced("django-bolt", 219, "django_bolt", "bolt_ws", PACKAGE),
     Given("django-bolt", 232, DJANGO_BOLT, EARLIER),
     Given("django-bolt", 251, DJANGO_BOLT, EARLIER),
     Replaced("robyn", 17, "from robyn import Robyn", "from bolt_ws import BoltAPI", PACKAGE),
@@ -383,6 +400,9 @@ SUBSTITUTIONS: list[Substitution] = [
     Completed("starlette", 551, routed("subprotocol_websocket", "/ws"), NOT_ROUTED),
     Given("starlette", 608, "import time\n" + STARLETTE, NOT_IMPORTED),
     Completed("starlette", 608, SHUTDOWN, f"{NOT_ROUTED}, nor who calls broadcast_shutdown()"),
+    Follows("starlette", 729, (311, 338, 380), CLIENT),
+    Given("starlette", 729, "from bolt_ws import WebSocketState\n", NOT_IMPORTED),
+    Replaced("starlette", 730, "starlette.testclient", "bolt_ws.testing", PACKAGE),
     Given("starlette", 773, STARLETTE, NOT_IMPORTED),
     Given("starlette", 773, METRICS, "the page has not imported them; psutil is no dependency"),
     Replaced("starlette", 794, "sleep(5)", "sleep(0.1)", "the test does not wait that long"),

@@ -1,4 +1,4 @@
-"""Every block of the five pages that is not waiting does what its page says."""
+"""Every block of the five pages does what its page says."""
 
 import pytest
 

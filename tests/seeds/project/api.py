@@ -1,10 +1,9 @@
-"""Every block that has a scenario, each in an API of its own under its page and line."""
+"""Every block, each in an API of its own under its page and line."""
 
 from bolt_ws import BoltAPI
 from tests.seeds.drivers import prefix_of
 from tests.seeds.loading import load
 from tests.seeds.pages import read_blocks
-from tests.seeds.scenarios import SCENARIOS
 
 api = BoltAPI()
 
@@ -15,6 +14,5 @@ async def echo(websocket):
         await websocket.send_text(text)
 
 
-for key, block in read_blocks().items():
-    if key in SCENARIOS:
-        api.include(load(block).api, prefix=prefix_of(block))
+for block in read_blocks().values():
+    api.include(load(block).api, prefix=prefix_of(block))

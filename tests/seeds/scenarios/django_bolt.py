@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from bolt_ws.auth import create_jwt_for_user
 from tests.seeds.drivers import Client
 
-from .registry import scenario
+from .registry import run_tests, scenario
 
 PAGE = "django-bolt"
 
@@ -136,6 +136,12 @@ async def state(client: Client) -> None:
     async with client.connect("/") as ws:
         assert await ws.receive() == "Still connected"
         assert await ws.closed() == client.close(1000)
+
+
+@scenario(PAGE, 218)
+async def test_client(client: Client) -> None:
+    assert await run_tests(client) == ["test_echo"]
+    await basic_endpoint(client)  # what the page's client saw in process is what is served
 
 
 @scenario(PAGE, 232)

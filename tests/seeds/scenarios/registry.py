@@ -1,5 +1,6 @@
 """Where scenarios are entered: `@scenario("django-bolt", 11)`."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.seeds.drivers import Client
@@ -20,3 +21,14 @@ def scenario(page: str, *lines: int) -> Callable[[Scenario], Scenario]:
         return drive
 
     return enter
+
+
+async def run_tests(client: Client) -> list[str]:
+    """Call each test function of a page's block in a thread, where it may block.
+
+    Return their names.
+    """
+    names = [name for name in client.loaded.namespace if name.startswith("test_")]
+    for name in names:
+        await asyncio.to_thread(client.loaded.namespace[name])
+    return names

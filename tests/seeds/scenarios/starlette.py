@@ -8,7 +8,7 @@ import bolt_ws
 from tests.seeds.drivers import Client, Connection
 from tests.seeds.outlines import check_outline
 
-from .registry import scenario
+from .registry import run_tests, scenario
 
 PAGE = "starlette"
 
@@ -231,6 +231,18 @@ async def graceful_shutdown(client: Client) -> None:
             assert await control.closed() == client.close(1000)
         assert await ws.closed() == client.close(1000)
     await client.printed("Received signal 2, starting graceful shutdown...")
+
+
+@scenario(PAGE, 729)
+async def test_client(client: Client) -> None:
+    assert await run_tests(client) == [
+        "test_websocket",
+        "test_websocket_json",
+        "test_websocket_with_params",
+        "test_websocket_disconnect",
+    ]
+    for drive in (echo, json_messages, path_parameters):
+        await drive(client)  # what the page's client saw in process is what is served
 
 
 @scenario(PAGE, 773)

@@ -1,0 +1,132 @@
+"""`AsyncTestClient`: the test client for coroutines."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, Unpack
+
+from asgiref.sync import sync_to_async
+
+from .connecting import Connecting, ConnectOptions
+from .grounds import Grounds, open_grounds
+from .login import session_cookie
+from .reports import Unexpected, WebSocketRefused
+from .session import AsyncWebSocketSession
+from .stacks import LeftBehind
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+
+class AsyncTestClient(Connecting):
+    """A client for tests that are coroutines: it drives the application in the test's own loop.
+
+    Entered with `async with`, it makes the test's database visible to that, and to the test's own
+    calls of the ORM. Each of its connections does the same.
+    """
+
+    _grounds: Grounds | None = None
+
+    async def __aenter__(self) -> Self:
+        """Make the test's database visible, and channel layers its own."""
+        self._grounds = await open_grounds()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Undo that. Raises `LeftBehind` for what is left in groups of a channel layer."""
+        grounds, self._grounds = self._grounds, None
+        if grounds is not None:
+            await self._leave(grounds, error)
+
+    async def _leave(self, grounds: Grounds, error: BaseException | None) -> None:
+        left = await grounds.close()
+        if left and error is None and self._reports:
+            raise LeftBehind(f"Connections have ended, and left behind: {'; '.join(left)}")
+
+    def websocket_connect(
+        self, path: str, **options: Unpack[ConnectOptions]
+    ) -> AsyncWebSocketConnection:
+        """Return what connects to `path`, which may have a query, when it is entered.
+
+        As in `async with client.websocket_connect("/ws/chat") as ws`.
+        """
+        return AsyncWebSocketConnection(self, path, options)
+
+    async def force_login(self, user: AbstractBaseUser) -> None:
+        """Be `user` from now on: in `?token=`, and in Django's session where it has sessions."""
+        grounds = await open_grounds()  # the session is in the test's database
+        try:
+            self._session_cookie = await sync_to_async(session_cookie)(user)
+        finally:
+            await grounds.close()
+        self.user = user
+
+    async def logout(self) -> None:
+        """Be nobody from now on."""
+        self.user = self._session_cookie = None
+
+    async def assert_refused(
+        self, path: str, status: int | None = None, **options: Unpack[ConnectOptions]
+    ) -> WebSocketRefused:
+        """Connect, raise `Unexpected` unless that is refused with `status`, and return how."""
+        try:
+            async with AsyncWebSocketConnection(self, path, options, raises=False):
+                pass
+        except WebSocketRefused as refused:
+            if status not in (None, refused.status):
+                raise Unexpected(f"Expected {status}, but {refused}") from None
+            return refused
+        raise Unexpected(f"Expected {path!r} to be refused, but it was accepted")
+
+
+class AsyncWebSocketConnection:
+    """A connection to be made when it is entered."""
+
+    def __init__(
+        self, client: AsyncTestClient, path: str, options: ConnectOptions, *, raises: bool = True
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._options = options
+        self._raises = raises
+        self._grounds: Grounds | None = None
+        self._session: AsyncWebSocketSession
+
+    async def __aenter__(self) -> AsyncWebSocketSession:
+        """Connect. Raises `WebSocketRefused`, and what the application raises."""
+        client = self._client
+        self._grounds = await open_grounds()
+        try:
+            if client.user is not None and client._session_cookie is None:
+                await client.force_login(client.user)
+            self._session = client._session(
+                self._grounds.lends, self._path, self._options, raises=self._raises
+            )
+            return await self._session.__aenter__()
+        except BaseException as error:
+            await client._leave(self._grounds, error)
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave, wait for the application's end, and raise what it raised.
+
+        Raises `LeftBehind` for what goes on after it.
+        """
+        assert self._grounds is not None
+        try:
+            await self._session.__aexit__(kind, error, traceback)
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            await self._client._leave(self._grounds, error)

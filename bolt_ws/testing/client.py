@@ -1,0 +1,186 @@
+"""`TestClient`: the test client for plain functions. It is `AsyncTestClient`, waited for."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, ClassVar, Self, Unpack
+
+from ..api import BoltAPI
+from .async_client import AsyncTestClient
+from .blocking_session import WebSocketSession
+from .connecting import Connecting, ConnectOptions
+from .login import session_cookie
+from .reports import Unexpected, WebSocketRefused
+from .runtime import Runtime, runtime_here
+from .server_end import Application
+from .session import AsyncWebSocketSession
+from .stacks import LeftBehind
+
+if TYPE_CHECKING:
+    from django.contrib.auth.base_user import AbstractBaseUser
+
+
+class TestClient(Connecting):
+    """A client for tests that are plain functions: the application runs in a thread of its own.
+
+    What it does synchronously, in the ORM for instance, is done by the test's thread, while that
+    waits in a call of a session. Entering the client with `with` has its connections share one
+    event loop; each connection may also be entered by itself.
+    """
+
+    __test__: ClassVar = False  # pytest: this is no test class
+
+    _runtime: Runtime | None = None
+
+    def __enter__(self) -> Self:
+        """Start the event loop, unless another client has."""
+        self._runtime = runtime_here()
+        self._runtime.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop it, if nobody else uses it. Raises `LeftBehind` for what was left behind."""
+        runtime, self._runtime = self._runtime, None
+        if runtime is not None:
+            self._leave(runtime, error)
+
+    def _leave(self, runtime: Runtime, error: BaseException | None) -> None:
+        left = runtime.close()
+        if left and error is None and self._reports:
+            raise LeftBehind(f"Connections have ended, and left behind: {'; '.join(left)}")
+
+    def websocket_connect(
+        self, path: str, **options: Unpack[ConnectOptions]
+    ) -> WebSocketConnection:
+        """Return what connects to `path`, which may have a query, when it is entered.
+
+        As in `with client.websocket_connect("/ws/chat") as ws`.
+        """
+        return WebSocketConnection(self, path, options)
+
+    def force_login(self, user: AbstractBaseUser) -> None:
+        """Be `user` from now on: in `?token=`, and in Django's session where it has sessions."""
+        self._session_cookie = session_cookie(user)
+        self.user = user
+
+    def logout(self) -> None:
+        """Be nobody from now on."""
+        self.user = self._session_cookie = None
+
+    def assert_refused(
+        self, path: str, status: int | None = None, **options: Unpack[ConnectOptions]
+    ) -> WebSocketRefused:
+        """Connect, raise `Unexpected` unless that is refused with `status`, and return how."""
+        try:
+            with WebSocketConnection(self, path, options, raises=False):
+                pass
+        except WebSocketRefused as refused:
+            if status not in (None, refused.status):
+                raise Unexpected(f"Expected {status}, but {refused}") from None
+            return refused
+        raise Unexpected(f"Expected {path!r} to be refused, but it was accepted")
+
+
+class WebSocketConnection:
+    """A connection to be made when it is entered."""
+
+    def __init__(
+        self, client: TestClient, path: str, options: ConnectOptions, *, raises: bool = True
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._options = options
+        self._raises = raises
+        self._runtime: Runtime
+        self._session: AsyncWebSocketSession
+
+    def __enter__(self) -> WebSocketSession:
+        """Connect. Raises `WebSocketRefused`, and what the application raises."""
+        client = self._client
+        self._runtime = runtime_here()
+        self._runtime.open()
+        try:
+            if client.user is not None and client._session_cookie is None:
+                client.force_login(client.user)
+            self._session = client._session(
+                self._runtime.lends, self._path, self._options, raises=self._raises
+            )
+            self._runtime.run(self._session.__aenter__(), is_patient=self._session.is_patient)
+            return WebSocketSession(self._session, self._runtime)
+        except BaseException as error:
+            client._leave(self._runtime, error)
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave, wait for the application's end, and raise what it raised.
+
+        Raises `LeftBehind` for what goes on after it.
+        """
+        session, failure = self._session, error
+        try:
+            end = session.__aexit__(kind, error, traceback)
+            self._runtime.run(end, is_patient=session.is_patient)
+        except BaseException as raised:
+            failure = raised
+            raise
+        finally:
+            self._client._leave(self._runtime, failure)
+
+
+class WebSocketTestClient:
+    """One connection to one path, in one line: for `with`, and awaited, for `async with`."""
+
+    __test__: ClassVar = False
+
+    def __init__(
+        self,
+        api_or_application: BoltAPI | Application,
+        path: str,
+        *,
+        user: AbstractBaseUser | None = None,
+        **options: Unpack[ConnectOptions],
+    ) -> None:
+        self._application = api_or_application
+        self._path = path
+        self._user = user
+        self._options = options
+
+    def __enter__(self) -> WebSocketSession:
+        """Connect. Raises `WebSocketRefused`, and what the application raises."""
+        client = TestClient(self._application, user=self._user)
+        self._connection = client.websocket_connect(self._path, **self._options)
+        return self._connection.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave, as the connection of a `TestClient` does."""
+        self._connection.__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> AsyncWebSocketSession:
+        """Connect. Raises `WebSocketRefused`, and what the application raises."""
+        client = AsyncTestClient(self._application, user=self._user)
+        self._async_connection = client.websocket_connect(self._path, **self._options)
+        return await self._async_connection.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave, as the connection of an `AsyncTestClient` does."""
+        await self._async_connection.__aexit__(kind, error, traceback)

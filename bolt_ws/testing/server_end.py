@@ -1,0 +1,184 @@
+"""The server's end of one connection: it runs an application and keeps what comes out of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures.thread import _threads_queues
+from contextvars import ContextVar
+from typing import Any, ClassVar
+
+from ..lending import Lender, lender
+from ..servers import Event
+from ..states import WebSocketState
+from ..steps import check_frame, out_of_order, step
+
+Application = Callable[..., Awaitable[Any]]
+
+serving: ContextVar[ServerEnd | None] = ContextVar("serving", default=None)
+"""The connection in whose course the present code runs."""
+
+
+class ClientLeft(ConnectionResetError):
+    """Raised by a send once the client has left. An application may end with it, as on a server."""
+
+
+class ServerEnd:
+    """Runs an application for one connection, as strictly as the ASGI specification has it."""
+
+    most_unread: ClassVar = 1024
+    """Messages that the client has not read: with so many, a send of the application waits."""
+
+    def __init__(self, application: Application, scope: Event, lends: Lender | None = None) -> None:
+        self.application = application
+        self.scope = scope
+        self.sent: list[Event] = []
+        """All that the application has sent."""
+        self.read = 0
+        """How many of them the client has read."""
+        self.state = WebSocketState.CONNECTING
+        """Where the application has brought the connection."""
+        self.client_left = False
+        self.task: asyncio.Task[Any] | None = None
+        self.tasks: set[asyncio.Task[Any]] = set()
+        """All that were made in the course of the connection, and have not ended."""
+        self._lends = lends
+        self._threads_before = set(threading.enumerate())
+        self._inbound: deque[Event] = deque([{"type": "websocket.connect"}])
+        self._receivers: list[asyncio.Future[None]] = []
+        self._reader: asyncio.Future[None] | None = None
+        self._writers: list[asyncio.Future[None]] = []
+
+    def start(self) -> None:
+        """Run the application in a task."""
+        name = f"the application at {self.scope.get('path')}"
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=name)
+        self.task.add_done_callback(lambda _: _wake(self._reader))
+
+    async def _run(self) -> None:
+        serving.set(self)
+        lender.set(self._lends)
+        await self.application(self.scope, self.receive, self.send)
+
+    # The application's side
+
+    async def receive(self) -> Event:
+        """Be ASGI's receive. After the end it gives the disconnect again, and never waits."""
+        while not self._inbound:
+            receiver = asyncio.get_running_loop().create_future()
+            self._receivers.append(receiver)
+            await receiver
+        event = self._inbound[0]
+        if event["type"] != "websocket.disconnect":
+            self._inbound.popleft()
+        return event
+
+    async def send(self, event: Event) -> None:
+        """Be ASGI's send: `OSError` once the client has left, `RuntimeError` out of order."""
+        if self.client_left:
+            raise ClientLeft("the client has left")
+        event = dict(event)
+        if event["type"] == "websocket.send":
+            if self.state is not WebSocketState.CONNECTED:
+                raise self._out_of_order(event)
+            if event.get("text") is None or event.get("bytes") is None:  # a server drops the None
+                event = {name: value for name, value in event.items() if value is not None}
+            check_frame(event)
+        elif self.state is WebSocketState.DISCONNECTED:
+            raise self._out_of_order(event)
+        else:
+            self.state = step(self.state, event, self.scope)
+        self.sent.append(event)
+        if event["type"] == "websocket.close":
+            self.put_event({**event, "type": "websocket.disconnect"})
+        elif self.state is WebSocketState.DISCONNECTED:  # by the end of a response
+            self.put_event({"type": "websocket.disconnect", "code": 1006, "reason": ""})
+        _wake(self._reader)
+        while len(self.sent) - self.read >= self.most_unread and not self.client_left:
+            writer = asyncio.get_running_loop().create_future()
+            self._writers.append(writer)
+            await writer
+
+    def _out_of_order(self, event: Event) -> RuntimeError:
+        if self.state is not WebSocketState.DISCONNECTED:
+            return out_of_order(self.state, event["type"])
+        end = self.sent[-1]["type"]
+        return RuntimeError(f'The application sent "{event["type"]}" after "{end}", which ended it')
+
+    # The client's side
+
+    def put_event(self, event: Event) -> None:
+        """Have `event` for the application."""
+        self._inbound.append(event)
+        while self._receivers:
+            _wake(self._receivers.pop())
+
+    def leave(self, code: int, reason: str) -> None:
+        """Be a client that is gone: what the application sends from now on, nobody hears."""
+        if not self.client_left and self.state is not WebSocketState.DISCONNECTED:
+            self.put_event({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.client_left = True
+        for writer in self._writers:
+            _wake(writer)
+
+    def threads_begun(self) -> list[threading.Thread]:
+        """Return the threads that were started since, and would keep the process from its end.
+
+        Not the idle ones of executors, which are kept for the next call.
+        """
+        return [
+            thread
+            for thread in set(threading.enumerate()) - self._threads_before
+            if not thread.daemon and thread not in _threads_queues
+        ]
+
+    async def next(self, timeout: float | None) -> Event | None:
+        """Return the next event that the application has sent, None if it ended without one.
+
+        Raises `TimeoutError` after `timeout` seconds.
+        """
+        assert self.task is not None
+        async with asyncio.timeout(timeout):
+            while self.read >= len(self.sent):
+                if self.task.done():
+                    return None
+                self._reader = asyncio.get_running_loop().create_future()
+                await self._reader
+        self.read += 1
+        while self._writers:
+            _wake(self._writers.pop())
+        return self.sent[self.read - 1]
+
+
+def _wake(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)
+
+
+@contextlib.contextmanager
+def attributing(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Have each task that is made in the course of a connection noted there."""
+    before = loop.get_task_factory()
+
+    def make(
+        loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+    ) -> asyncio.Future[Any]:
+        if before is not None:
+            task = before(loop, coroutine, **options)
+        else:
+            task = asyncio.Task(coroutine, loop=loop, **options)
+        context = options.get("context")
+        end = serving.get() if context is None else context.get(serving)
+        if end is not None and isinstance(task, asyncio.Task) and not task.done():
+            end.tasks.add(task)
+            task.add_done_callback(end.tasks.discard)
+        return task
+
+    loop.set_task_factory(make)
+    try:
+        yield
+    finally:
+        loop.set_task_factory(before)

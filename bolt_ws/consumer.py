@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 
 from .admission import Arguments, log_refusal, one_line
 from .dependencies import Dependencies
-from .endings import HANDLED_ENDING, NORMAL_ENDING, Ending, how_to_end, is_quiet
+from .endings import HANDLED_ENDING, NORMAL_ENDING, Ending, how_to_end, is_quiet, note_quiet
 from .exceptions import WebSocketDisconnect
 from .handshake import Scope
 from .peers import as_event
@@ -145,6 +145,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
 
     async def _is_handled(self, error: BaseException) -> bool:
         if is_quiet(error, self.websocket):
+            note_quiet(self.scope, error)
             return False
         handler = self.plan.exception_handler(error)
         if handler is None:

@@ -16,6 +16,7 @@ from .exceptions import (
     WebSocketException,
     WebSocketRejected,
 )
+from .handshake import Scope
 from .states import CloseCode, shorten_reason
 from .websocket import WebSocket
 
@@ -81,6 +82,17 @@ def is_quiet(error: BaseException, websocket: WebSocket) -> bool:
     if isinstance(error, WebSocketRejected):
         return error.websocket is websocket
     return websocket.is_quiet(error)
+
+
+QUIET = "bolt_ws.quiet"
+"""In a scope: what is called with an error that ended a handler in silence. A test client asks."""
+
+
+def note_quiet(scope: Scope, error: BaseException) -> None:
+    """Tell whoever asked that `error` ends the handler in silence."""
+    note = scope.get(QUIET)
+    if note is not None:
+        note(error)
 
 
 def _messages(error: ValidationError) -> str:

@@ -84,7 +84,7 @@ class _Worker:
         self._thread = threading.Thread(
             target=self._work, name=f"bolt_ws-{next(self._numbers)}", daemon=True
         )
-        self._thread.start()
+        contextvars.Context().run(self._thread.start)  # it belongs to no connection
 
     def start(self, slot: Slot, job: _Job) -> None:
         self._orders.put((slot, job))

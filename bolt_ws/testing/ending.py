@@ -14,6 +14,8 @@ FAILED_END_TIMEOUT = 0.5
 """The same where the test has failed already."""
 CANCEL_TIMEOUT = 3.0
 """Seconds that it has to end after it was cancelled."""
+QUIET_TIMEOUT = 0.05
+"""Seconds that it has to end after its own close, before the test is told of that."""
 TASKS_TIMEOUT = 0.2
 """Seconds that its tasks have to end after it."""
 
@@ -47,7 +49,7 @@ async def end(server: ServerEnd, timeout: float | None) -> LeftBehind | None:
     problems += [
         f"{path!r} has left the thread {thread.name!r} behind, which stands here:\n"
         f"{stack_of_thread(thread.ident)}"
-        for thread in server.threads_begun()
+        for thread in server.threads_left()
     ]
     return LeftBehind("\n".join(problems)) if problems else None
 

@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from ..exceptions import WebSocketDisconnect
+from ..exceptions import WebSocketDisconnect, WebSocketDisconnected
 from ..servers import Event
 from ..states import WebSocketState, check_close
 from . import ending
@@ -145,13 +145,15 @@ class SessionLife:
 
     async def _raise_failure(self, timeout: float | None) -> None:
         """Raise what made the application fail, once it has ended."""
-        task = self._server.task
-        assert task is not None
-        await asyncio.wait([task], timeout=timeout)
+        await self._wait_for_end(timeout)
         self._note_failure()
         if self.error is not None and self._raises:
             self._raises = False
             raise self.error
+
+    async def _wait_for_end(self, timeout: float | None) -> None:
+        assert self._server.task is not None
+        await asyncio.wait([self._server.task], timeout=timeout)
 
     def _note_failure(self) -> None:
         task = self._server.task
@@ -169,11 +171,9 @@ class SessionLife:
         self._end_seen(code, reason)
         self._has_closed = True
         self._server.leave(code, reason)
-        task = self._server.task
-        if task is not None:
-            await asyncio.wait([task], timeout=None if self.is_patient else ending.END_TIMEOUT)
-            self._has_waited = True
-            await self._raise_failure(0)
+        await self._wait_for_end(None if self.is_patient else ending.END_TIMEOUT)
+        self._has_waited = True
+        await self._raise_failure(0)
 
     def vanish(self) -> None:
         """Be gone without a close frame, and wait for nothing."""
@@ -204,11 +204,20 @@ class SessionLife:
     async def _take_end(self, event: Event | None, timeout: float | None) -> None:
         if event is None:  # ended without a close: a server closes then
             self._note_failure()
-            self._end_seen(1000 if self.error is None else FAILED, "")
+            self._end_seen(self._code_of_the_server(), "")
         else:
             self._end_seen(event.get("code") or 1000, event.get("reason") or "")
         if self.close_code == FAILED:
             await self._raise_failure(timeout)
+        else:
+            await self._wait_for_end(ending.QUIET_TIMEOUT)
+
+    def _code_of_the_server(self) -> int:
+        """Return what a server closes with, where the application has ended without a close."""
+        if self.error is not None:
+            return FAILED
+        assert self._server.task is not None
+        return 1006 if self._server.task.cancelled() else 1000
 
     def _end_seen(self, code: int, reason: str) -> None:
         self._state = WebSocketState.DISCONNECTED
@@ -216,4 +225,8 @@ class SessionLife:
             self.close_code, self.close_reason = code, reason
 
     def _disconnect(self) -> WebSocketDisconnect:
-        return WebSocketDisconnect(self.close_code or 1005, self.close_reason)
+        end = WebSocketDisconnect(self.close_code or 1005, self.close_reason)
+        for error in self._server.quiet:
+            if isinstance(error, WebSocketDisconnected) and not self._has_closed:
+                end.add_note(f"The handler of {self.path!r} has ended with: {error}")
+        return end

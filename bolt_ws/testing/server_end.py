@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,6 +12,7 @@ from concurrent.futures.thread import _threads_queues
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
+from ..endings import QUIET
 from ..lending import Lender, lender
 from ..servers import Event
 from ..states import WebSocketState
@@ -45,12 +47,16 @@ class ServerEnd:
         self.task: asyncio.Task[Any] | None = None
         self.tasks: set[asyncio.Task[Any]] = set()
         """All that were made in the course of the connection, and have not ended."""
+        self.threads: list[threading.Thread] = []
+        """All that were started in the course of the connection, and not as daemons."""
+        self.quiet: list[BaseException] = []
+        """What ended a handler in silence: its use of a connection that had ended."""
         self._lends = lends
-        self._threads_before = set(threading.enumerate())
         self._inbound: deque[Event] = deque([{"type": "websocket.connect"}])
         self._receivers: list[asyncio.Future[None]] = []
         self._reader: asyncio.Future[None] | None = None
         self._writers: list[asyncio.Future[None]] = []
+        scope[QUIET] = self.quiet.append
 
     def start(self) -> None:
         """Run the application in a task."""
@@ -124,16 +130,9 @@ class ServerEnd:
         for writer in self._writers:
             _wake(writer)
 
-    def threads_begun(self) -> list[threading.Thread]:
-        """Return the threads that were started since, and would keep the process from its end.
-
-        Not the idle ones of executors, which are kept for the next call.
-        """
-        return [
-            thread
-            for thread in set(threading.enumerate()) - self._threads_before
-            if not thread.daemon and thread not in _threads_queues
-        ]
+    def threads_left(self) -> list[threading.Thread]:
+        """Return the threads that run on. Not those of executors: they wait for the next call."""
+        return [each for each in self.threads if each.is_alive() and each not in _threads_queues]
 
     async def next(self, timeout: float | None) -> Event | None:
         """Return the next event that the application has sent, None if it ended without one.
@@ -160,8 +159,9 @@ def _wake(future: asyncio.Future[None] | None) -> None:
 
 @contextlib.contextmanager
 def attributing(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Have each task that is made in the course of a connection noted there."""
+    """Have each task and thread that begins in the course of a connection noted there."""
     before = loop.get_task_factory()
+    _note_threads()
 
     def make(
         loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
@@ -182,3 +182,21 @@ def attributing(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         yield
     finally:
         loop.set_task_factory(before)
+
+
+def _note_threads() -> None:
+    start = threading.Thread.start
+    if getattr(start, "notes", False):
+        return
+
+    @functools.wraps(start)
+    def noting(self: threading.Thread) -> None:
+        end = serving.get()
+        # A thread is daemonic like the one it is made in, unless it says so itself: then somebody
+        # means it to run on.
+        if end is not None and (not self.daemon or threading.current_thread().daemon):
+            end.threads.append(self)
+        start(self)
+
+    noting.notes = True  # type: ignore[attr-defined]
+    threading.Thread.start = noting  # type: ignore[method-assign]

@@ -15,7 +15,6 @@ from bolt_ws import (
     BoltAPI,
     Depends,
     WebSocket,
-    WebSocketDisconnect,
     threads,
 )
 from bolt_ws.servers import Event, Receive, Send
@@ -284,40 +283,3 @@ def test_a_client_that_does_not_report(client_of: ClientOf) -> None:
         with client.websocket_connect("/hangs"):
             pass
     assert all(task.cancelled() for task in tasks)
-
-
-# A server that shuts down
-
-
-@pytest.mark.parametrize("is_blocking", [False, True])
-def test_a_server_that_shuts_down(client_of: ClientOf, is_blocking: bool) -> None:
-    ran: list[Any] = []
-    api = BoltAPI()
-
-    async def handler(websocket: WebSocket) -> None:
-        try:
-            await websocket.receive_text()
-        except asyncio.CancelledError:
-            ran.append("cancelled")
-            raise
-
-    def blocking_handler(websocket: BlockingWebSocket) -> None:
-        try:
-            websocket.receive_text()
-        except WebSocketDisconnect:
-            ran.append("cancelled")
-            raise
-
-    endpoint = api.websocket("/", auto_accept=True)(blocking_handler if is_blocking else handler)
-
-    @endpoint.on_close
-    async def gone(websocket: WebSocket, code: int) -> str:
-        ran.append(code)
-        return "goodbye"
-
-    with client_of(api).websocket_connect("/") as ws:
-        ws.cancel()
-        assert ws.receive_text() == "goodbye"
-        ws.assert_closed(1012)
-    assert ran == ["cancelled", 1012]
-    assert ws.error is None

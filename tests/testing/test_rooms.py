@@ -225,6 +225,8 @@ def test_a_group_that_is_not_left_by_a_failed_test(client_of: ClientOf) -> None:
         client.websocket_connect("/"),
     ):
         raise KeyError
+    with pytest.raises(KeyError), client_of(served(Forgetful)).websocket_connect("/"):
+        raise KeyError
 
 
 def test_each_client_has_a_channel_layer_of_its_own(client_of: ClientOf) -> None:

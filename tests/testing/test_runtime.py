@@ -1,4 +1,4 @@
-"""How the synchronous client runs: a loop that stands still is told, and nothing is left."""
+"""What clients run on, in which threads and loops, and that nothing of it is left."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
+from asgiref.sync import AsyncToSync, SyncToAsync, async_to_sync, sync_to_async
 from channels.layers import channel_layers
 from django.db import connections
 
 from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket
-from bolt_ws.testing import AsyncTestClient, LeftBehind, TestClient, runtime
+from bolt_ws.testing import AsyncTestClient, TestClient, runtime
 from tests.testing import clients
 from tests.testing.clients import SOON, ClientOf
 
@@ -150,6 +150,24 @@ def test_the_thread_of_the_test_runs_what_is_synchronous() -> None:
     assert synchronous == threading.get_ident() != own
 
 
+def test_coroutines_of_the_test_run_where_the_handlers_do() -> None:
+    async def running_loop() -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    loops = []
+    api = BoltAPI()
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        loops.append(asyncio.get_running_loop())
+        await websocket.accept()
+
+    with TestClient(api).websocket_connect("/"):
+        # A channel layer in memory, for one, does not cross from one loop to another.
+        assert async_to_sync(running_loop)() is loops[0]
+    assert async_to_sync(running_loop)() is not loops[0]
+
+
 def test_a_client_in_another_thread() -> None:
     answers: list[bool] = []
     other = threading.Thread(target=lambda: answers.append(says(TestClient(api))), daemon=True)
@@ -193,69 +211,6 @@ def test_an_error_of_synchronous_code_is_the_handlers(client_of: ClientOf) -> No
 
     with client_of(api).websocket_connect("/") as ws:
         assert ws.receive_text() == "in the thread of the test"
-
-
-# A loop that stands still
-
-
-def test_a_handler_that_blocks_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "PATIENCE", 0.1)
-    go_on = threading.Event()
-    blocking = BoltAPI()
-
-    @blocking.websocket("/")
-    async def handler(websocket: WebSocket) -> None:
-        await websocket.send_text("first")
-        await websocket.receive_text()
-        go_on.wait(SOON)  # as time.sleep() would
-
-    before = channel_layers.backends
-    with (  # noqa: PT012
-        pytest.raises(LeftBehind) as caught,
-        TestClient(blocking) as client,
-        client.websocket_connect("/") as ws,
-    ):
-        assert ws.receive_text() == "first"
-        ws.send_text("go on")
-        ws.receive_text(timeout=SOON)
-    message = str(caught.value)
-    assert message.startswith("The event loop stands still: for 0.1 s, a coroutine has blocked it")
-    assert "go_on.wait(SOON)  # as time.sleep() would" in message
-    assert f'File "{__file__}", line ' in message
-    assert "make the handler a plain function" in message
-
-    (stuck,) = (each for each in threading.enumerate() if each.name == "bolt_ws-testing")
-    with TestClient(api) as client:  # the next test
-        layers = channel_layers.backends
-        assert says(client)
-        go_on.set()
-        stuck.join(SOON)
-        assert not stuck.is_alive()
-        assert says(client)
-        assert channel_layers.backends is layers
-    assert channel_layers.backends is before
-
-
-def test_a_loop_that_is_blocked_while_the_block_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "PATIENCE", 0.1)
-    go_on = threading.Event()
-    blocking = BoltAPI()
-
-    @blocking.websocket("/")
-    async def handler(websocket: WebSocket) -> None:
-        await websocket.accept()
-        await websocket.receive()
-        go_on.wait(SOON)  # while it ends
-
-    with (
-        pytest.raises(LeftBehind, match="# while it ends"),
-        TestClient(blocking) as client,
-        client.websocket_connect("/"),
-    ):
-        pass
-    (stuck,) = (each for each in threading.enumerate() if each.name == "bolt_ws-testing")
-    go_on.set()
-    stuck.join(SOON)
 
 
 def test_a_wait_that_was_interrupted_ends_no_other() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from bolt_ws import BoltAPI, WebSocket, WebSocketDisconnect, WebSocketState
+from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket, WebSocketDisconnect, WebSocketState
 from bolt_ws.testing import Unexpected, WebSocketTimeout
 from tests.testing import clients
 from tests.testing.clients import ClientOf
@@ -134,6 +137,43 @@ def test_assert_closed_of_a_connection_that_goes_on(client_of: ClientOf) -> None
             match="Expected the close of '/echo', but it is open and sent text 'hello'",
         ):
             ws.assert_closed(1000)
+
+
+# A server that shuts down
+
+
+@pytest.mark.parametrize("is_blocking", [False, True])
+def test_a_server_that_shuts_down(client_of: ClientOf, is_blocking: bool) -> None:
+    ran: list[Any] = []
+    api = BoltAPI()
+
+    async def handler(websocket: WebSocket) -> None:
+        try:
+            await websocket.receive_text()
+        except asyncio.CancelledError:
+            ran.append("cancelled")
+            raise
+
+    def blocking_handler(websocket: BlockingWebSocket) -> None:
+        try:
+            websocket.receive_text()
+        except WebSocketDisconnect:
+            ran.append("cancelled")
+            raise
+
+    endpoint = api.websocket("/", auto_accept=True)(blocking_handler if is_blocking else handler)
+
+    @endpoint.on_close
+    async def gone(websocket: WebSocket, code: int) -> str:
+        ran.append(code)
+        return "goodbye"
+
+    with client_of(api).websocket_connect("/") as ws:
+        ws.cancel()
+        assert ws.receive_text() == "goodbye"
+        ws.assert_closed(1012)
+    assert ran == ["cancelled", 1012]
+    assert ws.error is None
 
 
 # What came with the accept

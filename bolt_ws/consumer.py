@@ -244,21 +244,21 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         self.websocket.forget()
 
     async def _bounded(self, step: Awaitable[None], name: str) -> None:
+        limit = asyncio.timeout(CLEANUP_TIMEOUT)
         try:
-            async with asyncio.timeout(CLEANUP_TIMEOUT):
+            async with limit:
                 await step
-        except TimeoutError:
-            logger.error(
-                "%s of %s (%s) took over %g s and was given up",
-                name,
-                self.plan.path,
-                self.plan.name,
-                CLEANUP_TIMEOUT,
-            )
         except WebSocketDisconnect:
             pass
-        except Exception:
-            logger.exception("Exception in %s of %s (%s)", name, self.plan.path, self.plan.name)
+        except Exception as error:
+            where = (name, self.plan.path, self.plan.name)
+            if limit.expired() and isinstance(error, TimeoutError):
+                logger.error(
+                    "%s of %s (%s) took over %g s and was given up", *where, CLEANUP_TIMEOUT
+                )
+            else:
+                logger.exception("Exception in %s of %s (%s)", *where)
+            note_quiet(self.scope, error)
 
     async def open_channel(self) -> str:
         """Return `channel_name`, made now unless it was made before.

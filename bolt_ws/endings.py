@@ -85,11 +85,11 @@ def is_quiet(error: BaseException, websocket: WebSocket) -> bool:
 
 
 QUIET = "bolt_ws.quiet"
-"""In a scope: what is called with an error that ended a handler in silence. A test client asks."""
+"""In a scope: what is called with an error that the server does not see. A test client asks."""
 
 
 def note_quiet(scope: Scope, error: BaseException) -> None:
-    """Tell whoever asked that `error` ends the handler in silence."""
+    """Tell whoever asked that `error` ends the handler in silence, or was logged only."""
     note = scope.get(QUIET)
     if note is not None:
         note(error)

@@ -31,7 +31,7 @@ lender: ContextVar[Lender | None] = ContextVar("lender", default=None)
 _NOTHING = nullcontext()
 
 
-def call_with_lent(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+def call_with_lent(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call `function` in this thread, with the connections that are lent to it, if any."""
     lends = lender.get()
     if lends is None:

@@ -44,11 +44,6 @@ _WITH_AN_ENDING_OF_THEIR_OWN = frozenset(
 )
 
 
-def _call(function: Callable[..., Any], /, *positional: Any, **named: Any) -> Any:
-    return function(*positional, **named)
-
-
-_in_the_thread = database_sync_to_async(_call)
 _in_any_thread = database_sync_to_async(call_with_lent, thread_sensitive=False)
 
 
@@ -59,7 +54,7 @@ class Call:
     thread.
     """
 
-    __slots__ = ("binder", "function", "given", "given_names", "is_blocking", "taken")
+    __slots__ = ("binder", "function", "given", "is_blocking", "taken")
 
     def __init__(
         self,
@@ -70,7 +65,6 @@ class Call:
     ) -> None:
         self.function = function
         self.taken = taken
-        self.given_names = tuple(given)
         self.given = {
             name for name in given if name in inspect.signature(function).parameters
         } - set(path_names)
@@ -95,9 +89,8 @@ class Call:
         named = {name: twin if each is websocket else each for name, each in named.items()}
         if slot is not None:
             return _checked(await slot.run(self.function, positional, named, twin))
-        # on_close may run while a callback that closes waits in the one thread-sensitive thread.
-        in_thread = _in_any_thread if self.given_names else _in_the_thread
-        return _checked(await unbroken(in_thread(self.function, *positional, **named)))
+        # Not in the one thread of Django's synchronous code: a callback may wait for its client.
+        return _checked(await unbroken(_in_any_thread(self.function, *positional, **named)))
 
 
 @dataclass(slots=True)

@@ -47,7 +47,8 @@ def step(state: WebSocketState, event: Event, scope: Mapping[str, Any]) -> WebSo
 
 def out_of_order(state: WebSocketState, came: object) -> RuntimeError:
     """Return the error that says what was expected and what came."""
-    return RuntimeError(f"Expected ASGI message {_EXPECTED[state]}, but got {came!r}")
+    hint = ": call accept() first" if state is CONNECTING and came in ("send", "receive") else ""
+    return RuntimeError(f"Expected ASGI message {_EXPECTED[state]}, but got {came!r}{hint}")
 
 
 def check_frame(event: Event) -> None:

@@ -5,8 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from asgiref.sync import SyncToAsync
+from django.db import connections
 
 from bolt_ws import threads
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_left() -> Iterator[None]:
+    """No test leaves a database connection in the thread of Django's synchronous code.
+
+    Channels' consumers look at it with each message, which a test without a database must not.
+    """
+    yield
+    SyncToAsync.single_thread_executor.submit(_forget_connections).result()
+
+
+def _forget_connections() -> None:
+    for connection in connections.all(initialized_only=True):
+        connection.close()
+        del connections[connection.alias]
 
 
 @pytest.fixture

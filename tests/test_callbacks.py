@@ -2,14 +2,17 @@
 
 import asyncio
 import logging
+import threading
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.http import Http404, HttpResponse
 from django.test import override_settings
 
 from bolt_ws import (
+    BlockingWebSocket,
     BoltAPI,
     DeclarationError,
     WebSocket,
@@ -17,7 +20,7 @@ from bolt_ws import (
     WebSocketDisconnected,
     WebSocketException,
 )
-from tests.support import ACCEPT, Application, Connection, close, status, talk, text
+from tests.support import ACCEPT, TIMEOUT, Application, Connection, close, status, talk, text
 
 # Plain functions run where Django's synchronous code runs.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,6 +48,45 @@ async def test_callbacks_send_the_first_and_the_last_message() -> None:
         text('[1000,""]'),
         close(),
     ]
+
+
+@pytest.mark.parametrize("function", ["", "?function=x"])
+async def test_callbacks_have_any_parameters(function: str) -> None:
+    api = BoltAPI()
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    @handler.on_close
+    def part(websocket, code: int, function: str = "none"):  # type: ignore[no-untyped-def]
+        return function
+
+    query = function.removeprefix("?")
+    expected = text(query.partition("=")[2] or "none")
+    assert await talk(api.as_asgi(), "/", query=query) == [ACCEPT, expected, close()]
+
+
+async def test_a_plain_on_connect_that_waits_for_its_client_keeps_nobody_back() -> None:
+    api = BoltAPI()
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.send_text("handler")
+
+    @handler.on_connect
+    def greet(websocket: BlockingWebSocket) -> str:
+        websocket.accept()
+        return f"Welcome, {websocket.receive_text()}"
+
+    connection = Connection(api.as_asgi(), "/")
+    assert await connection.next() == ACCEPT
+    async with asyncio.timeout(TIMEOUT):  # Django's one synchronous thread is free
+        await sync_to_async(threading.get_ident)()
+    connection.put("Ann")
+    assert await connection.next() == text("Welcome, Ann")
+    assert await connection.next() == text("handler")
+    await connection.end()
 
 
 def application(way_out: Any, ends: list[tuple[int, str]], **options: Any) -> Application:

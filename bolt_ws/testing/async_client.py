@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from asgiref.sync import sync_to_async
 
 from .connecting import Connecting, ConnectOptions
 from .grounds import Grounds, open_grounds
 from .login import session_cookie
-from .reports import Unexpected, WebSocketRefused
+from .reports import Unexpected, WebSocketRefused, check_refusal
 from .session import AsyncWebSocketSession
 from .stacks import LeftBehind
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+
+__tracebackhide__ = True  # pytest shows the test's line and the handler's
 
 
 class AsyncTestClient(Connecting):
@@ -25,11 +27,9 @@ class AsyncTestClient(Connecting):
     calls of the ORM. Each of its connections does the same.
     """
 
-    _grounds: Grounds | None = None
-
     async def __aenter__(self) -> Self:
         """Make the test's database visible, and channel layers its own."""
-        self._grounds = await open_grounds()
+        self._entered.append(await open_grounds())
         return self
 
     async def __aexit__(
@@ -39,9 +39,7 @@ class AsyncTestClient(Connecting):
         traceback: TracebackType | None,
     ) -> None:
         """Undo that. Raises `LeftBehind` for what is left in groups of a channel layer."""
-        grounds, self._grounds = self._grounds, None
-        if grounds is not None:
-            await self._leave(grounds, error)
+        await self._leave(self._entered.pop(), error)
 
     async def _leave(self, grounds: Grounds, error: BaseException | None) -> None:
         left = await grounds.close()
@@ -59,27 +57,29 @@ class AsyncTestClient(Connecting):
 
     async def force_login(self, user: AbstractBaseUser) -> None:
         """Be `user` from now on: in `?token=`, and in Django's session where it has sessions."""
+        self.user = user
+        if self.user is None:
+            return
         grounds = await open_grounds()  # the session is in the test's database
         try:
             self._session_cookie = await sync_to_async(session_cookie)(user)
         finally:
             await grounds.close()
-        self.user = user
 
     async def logout(self) -> None:
         """Be nobody from now on."""
-        self.user = self._session_cookie = None
+        self.user = None
 
     async def assert_refused(
         self, path: str, status: int | None = None, **options: Unpack[ConnectOptions]
     ) -> WebSocketRefused:
         """Connect, raise `Unexpected` unless that is refused with `status`, and return how."""
+        connection = AsyncWebSocketConnection(self, path, options, raises=False)
         try:
-            async with AsyncWebSocketConnection(self, path, options, raises=False):
+            async with connection:
                 pass
         except WebSocketRefused as refused:
-            if status not in (None, refused.status):
-                raise Unexpected(f"Expected {status}, but {refused}") from None
+            check_refusal(refused, status, connection.error)
             return refused
         raise Unexpected(f"Expected {path!r} to be refused, but it was accepted")
 
@@ -94,23 +94,36 @@ class AsyncWebSocketConnection:
         self._path = path
         self._options = options
         self._raises = raises
-        self._grounds: Grounds | None = None
-        self._session: AsyncWebSocketSession
+        self._entered: list[tuple[Grounds, AsyncWebSocketSession]] = []
+        self.error: BaseException | None = None
+        """What left the application, if it failed while this connected."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(AsyncWebSocketSession, name):
+                raise RuntimeError(
+                    "not connected yet: `async with client.websocket_connect("
+                    f"{self._path!r}) as ws`, then ws.{name}"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     async def __aenter__(self) -> AsyncWebSocketSession:
         """Connect. Raises `WebSocketRefused`, and what the application raises."""
-        client = self._client
-        self._grounds = await open_grounds()
+        client, grounds = self._client, await open_grounds()
         try:
             if client.user is not None and client._session_cookie is None:
                 await client.force_login(client.user)
-            self._session = client._session(
-                self._grounds.lends, self._path, self._options, raises=self._raises
-            )
-            return await self._session.__aenter__()
+            session = client._session(grounds.lends, self._path, self._options, raises=self._raises)
+            try:
+                await session.__aenter__()
+            finally:
+                self.error = session.error
         except BaseException as error:
-            await client._leave(self._grounds, error)
+            await client._leave(grounds, error)
             raise
+        self._entered.append((grounds, session))
+        return session
 
     async def __aexit__(
         self,
@@ -122,11 +135,11 @@ class AsyncWebSocketConnection:
 
         Raises `LeftBehind` for what goes on after it.
         """
-        assert self._grounds is not None
+        grounds, session = self._entered.pop()
         try:
-            await self._session.__aexit__(kind, error, traceback)
+            await session.__aexit__(kind, error, traceback)
         except BaseException as raised:
             error = raised
             raise
         finally:
-            await self._client._leave(self._grounds, error)
+            await self._client._leave(grounds, error)

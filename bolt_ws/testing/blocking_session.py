@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -12,6 +13,8 @@ from ..states import WebSocketState
 from .runtime import Runtime
 from .session import AsyncWebSocketSession
 
+__tracebackhide__ = True  # pytest shows the test's line and the handler's
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -20,12 +23,13 @@ def _waits_for(
     method: Callable[Concatenate[AsyncWebSocketSession, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[WebSocketSession, P], R]:
     """Return a method of the asynchronous session, waited for."""
+    signature = inspect.signature(method)
 
     @functools.wraps(method)
     def call(self: WebSocketSession, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._runtime.run(
-            method(self._session, *args, **kwargs), is_patient=self._is_patient
-        )
+        coroutine = method(self._session, *args, **kwargs)
+        timeout = signature.bind(self._session, *args, **kwargs).arguments.get("timeout")
+        return self._runtime.run(coroutine, self._session.patience(timeout))
 
     del call.__wrapped__  # it is a coroutine function, and this is not
     return call
@@ -37,7 +41,6 @@ class WebSocketSession:
     def __init__(self, session: AsyncWebSocketSession, runtime: Runtime) -> None:
         self._session = session
         self._runtime = runtime
-        self._is_patient = session.is_patient
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r} {self.state.name}>"
@@ -55,11 +58,11 @@ class WebSocketSession:
 
     def vanish(self) -> None:
         """Be gone without a close frame, and wait for nothing."""
-        self._runtime.run(_call(self._session.vanish))
+        self._runtime.run(_call(self._session.vanish), self._session.patience())
 
     def cancel(self) -> None:
         """Cancel the application, as a server does that shuts down."""
-        self._runtime.run(_call(self._session.cancel))
+        self._runtime.run(_call(self._session.cancel), self._session.patience())
 
     def iter_text(self) -> Iterator[str]:
         """Yield texts until the application closes. Each is waited for as in `receive_text`."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from ..api import BoltAPI
 from .async_client import AsyncTestClient
 from .blocking_session import WebSocketSession
 from .connecting import Connecting, ConnectOptions
 from .login import session_cookie
-from .reports import Unexpected, WebSocketRefused
-from .runtime import Runtime, runtime_here
+from .reports import Unexpected, WebSocketRefused, check_refusal
+from .runtime import Runtime, open_runtime
 from .server_end import Application
 from .session import AsyncWebSocketSession
 from .stacks import LeftBehind
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
+
+__tracebackhide__ = True  # pytest shows the test's line and the handler's
 
 
 class TestClient(Connecting):
@@ -30,12 +32,9 @@ class TestClient(Connecting):
 
     __test__: ClassVar = False  # pytest: this is no test class
 
-    _runtime: Runtime | None = None
-
     def __enter__(self) -> Self:
         """Start the event loop, unless another client has."""
-        self._runtime = runtime_here()
-        self._runtime.open()
+        self._entered.append(open_runtime())
         return self
 
     def __exit__(
@@ -45,9 +44,7 @@ class TestClient(Connecting):
         traceback: TracebackType | None,
     ) -> None:
         """Stop it, if nobody else uses it. Raises `LeftBehind` for what was left behind."""
-        runtime, self._runtime = self._runtime, None
-        if runtime is not None:
-            self._leave(runtime, error)
+        self._leave(self._entered.pop(), error)
 
     def _leave(self, runtime: Runtime, error: BaseException | None) -> None:
         left = runtime.close()
@@ -65,23 +62,24 @@ class TestClient(Connecting):
 
     def force_login(self, user: AbstractBaseUser) -> None:
         """Be `user` from now on: in `?token=`, and in Django's session where it has sessions."""
-        self._session_cookie = session_cookie(user)
         self.user = user
+        if self.user is not None:
+            self._session_cookie = session_cookie(user)
 
     def logout(self) -> None:
         """Be nobody from now on."""
-        self.user = self._session_cookie = None
+        self.user = None
 
     def assert_refused(
         self, path: str, status: int | None = None, **options: Unpack[ConnectOptions]
     ) -> WebSocketRefused:
         """Connect, raise `Unexpected` unless that is refused with `status`, and return how."""
+        connection = WebSocketConnection(self, path, options, raises=False)
         try:
-            with WebSocketConnection(self, path, options, raises=False):
+            with connection:
                 pass
         except WebSocketRefused as refused:
-            if status not in (None, refused.status):
-                raise Unexpected(f"Expected {status}, but {refused}") from None
+            check_refusal(refused, status, connection.error)
             return refused
         raise Unexpected(f"Expected {path!r} to be refused, but it was accepted")
 
@@ -96,25 +94,36 @@ class WebSocketConnection:
         self._path = path
         self._options = options
         self._raises = raises
-        self._runtime: Runtime
-        self._session: AsyncWebSocketSession
+        self._entered: list[tuple[Runtime, AsyncWebSocketSession]] = []
+        self.error: BaseException | None = None
+        """What left the application, if it failed while this connected."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(WebSocketSession, name):
+                raise RuntimeError(
+                    f"not connected yet: `with client.websocket_connect({self._path!r}) as ws`, "
+                    f"then ws.{name}"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __enter__(self) -> WebSocketSession:
         """Connect. Raises `WebSocketRefused`, and what the application raises."""
-        client = self._client
-        self._runtime = runtime_here()
-        self._runtime.open()
+        client, runtime = self._client, open_runtime()
         try:
             if client.user is not None and client._session_cookie is None:
                 client.force_login(client.user)
-            self._session = client._session(
-                self._runtime.lends, self._path, self._options, raises=self._raises
-            )
-            self._runtime.run(self._session.__aenter__(), is_patient=self._session.is_patient)
-            return WebSocketSession(self._session, self._runtime)
+            session = client._session(runtime.lends, self._path, self._options, raises=self._raises)
+            try:
+                runtime.run(session.__aenter__(), session.patience())
+            finally:
+                self.error = session.error
         except BaseException as error:
-            client._leave(self._runtime, error)
+            client._leave(runtime, error)
             raise
+        self._entered.append((runtime, session))
+        return WebSocketSession(session, runtime)
 
     def __exit__(
         self,
@@ -126,15 +135,15 @@ class WebSocketConnection:
 
         Raises `LeftBehind` for what goes on after it.
         """
-        session, failure = self._session, error
+        runtime, session = self._entered.pop()
+        failure = error
         try:
-            end = session.__aexit__(kind, error, traceback)
-            self._runtime.run(end, is_patient=session.is_patient)
+            runtime.run(session.__aexit__(kind, error, traceback), session.patience())
         except BaseException as raised:
             failure = raised
             raise
         finally:
-            self._client._leave(self._runtime, failure)
+            self._client._leave(runtime, failure)
 
 
 class WebSocketTestClient:

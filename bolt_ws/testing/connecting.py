@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import parse_qs, urlencode
@@ -9,11 +10,14 @@ from urllib.parse import parse_qs, urlencode
 from django.conf import settings
 
 from ..api import BoltAPI
+from ..endpoint import Endpoint
 from ..lending import Lender
 from ..scopes import HOST, Headers, Query, make_scope
 from .login import token_for
 from .server_end import Application, ServerEnd
 from .session import AsyncWebSocketSession
+
+__tracebackhide__ = True  # pytest shows the test's line and the handler's
 
 ORIGIN = f"http://{HOST}"
 """The page that a client belongs to, unless it says otherwise."""
@@ -68,14 +72,24 @@ class Connecting:
         self.cookies: dict[str, str] = dict(cookies or {})
         """What is sent with each handshake, as of a browser."""
         self.user = user
-        """Who is logged in, None while anonymous."""
         self._application = _application_of(api_or_application)
         self._headers = _as_items(headers)
         self._origin = origin
         self._timeout = timeout
         self._raises = raise_exceptions
         self._reports = report_leaks
-        self._session_cookie: dict[str, str] | None = None
+        self._entered: list[Any] = []
+        """What each `with` of the client has opened, the last one last."""
+
+    @property
+    def user(self) -> AbstractBaseUser | None:
+        """Who is logged in, None while anonymous."""
+        return self._user
+
+    @user.setter
+    def user(self, user: AbstractBaseUser | None) -> None:
+        self._user = None if getattr(user, "is_anonymous", False) else user
+        self._session_cookie: dict[str, str] | None = None  # the next connection makes one
 
     def token_for(self, user: AbstractBaseUser, **claims: Any) -> str:
         """Return a token for `user`, signed with `BOLT_WS["JWT_KEY"]`, else `SECRET_KEY`.
@@ -136,8 +150,7 @@ def _application_of(given: BoltAPI | Application | None) -> Application:
         served: Application = given.as_asgi()
         return served
     if given is not None:
-        if not callable(given):
-            raise TypeError(f"a test client drives a BoltAPI or an ASGI application, not {given!r}")
+        _check_application(given)
         return given
     if getattr(settings, "ASGI_APPLICATION", None):
         from channels.routing import get_default_application
@@ -148,3 +161,22 @@ def _application_of(given: BoltAPI | Application | None) -> Application:
 
     project: Application = get_asgi_application()
     return project
+
+
+def _check_application(given: Any) -> None:
+    """Raise `TypeError` for what is none, as far as that can be told before it is called."""
+    hint = None
+    if isinstance(given, Endpoint):
+        hint = "pass the BoltAPI that the endpoint is declared in"
+    elif isinstance(given, type) and issubclass(given, BoltAPI):
+        hint = f"pass a {given.__name__}, not its class"
+    elif isinstance(given, type) and hasattr(given, "as_asgi"):  # a consumer of Channels
+        hint = f"pass {given.__name__}.as_asgi()"
+    elif inspect.ismethod(given) and given.__name__ == "as_asgi":
+        hint = "call as_asgi()"
+    elif callable(given):
+        return
+    raise TypeError(
+        f"a test client drives a BoltAPI or an ASGI application, not {given!r}"
+        + (f": {hint}" if hint else "")
+    )

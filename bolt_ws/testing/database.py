@@ -44,11 +44,11 @@ class Turn:
         """Whether it is this thread's turn."""
         return self._owner == threading.get_ident()
 
-    def take(self, timeout: float = TURN_TIMEOUT) -> None:
-        """Wait for this thread's turn. Raises `TimeoutError`."""
+    def take(self, timeout: float | None = TURN_TIMEOUT) -> None:
+        """Wait for this thread's turn. Raises `TimeoutError` after `timeout` seconds."""
         if self.is_mine:
             return
-        if not self._lock.acquire(timeout=timeout):
+        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
             raise TimeoutError(
                 f"another thread has used the test's database connections for {timeout:g} s; "
                 "a test lets a handler's thread have them while it waits for a client"
@@ -144,13 +144,20 @@ def connections_here() -> Connections:
     """Return the connections of this thread, made but not necessarily connected.
 
     In a coroutine too: Django has others there, one set for each task, and they are not meant.
+    Raises `RuntimeError` in a thread that is lent its connections.
     """
     loop = asyncio._get_running_loop()
     asyncio._set_running_loop(None)
     try:
-        return {alias: connections[alias] for alias in connections}
+        those = {alias: connections[alias] for alias in connections}
     finally:
         asyncio._set_running_loop(loop)
+    if any(isinstance(each, Lent) for each in those.values()):
+        raise RuntimeError(
+            "a test client was opened in a thread that another client runs, a handler's for "
+            "instance: open it in the test itself"
+        )
+    return those
 
 
 @contextmanager

@@ -13,38 +13,59 @@ from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 from ..lending import call_with_lent, lender
 from . import database
 from .database import DatabaseLender, Turn, Turnwise, connections_here
-from .layers import Layers, clean_layers, end_layers
+from .layers import clean_layers, close_pools
 from .server_end import attributing
 
 
 class Grounds:
-    """The test's database, made visible, and channel layers of its own."""
+    """The test's database, made visible, and channel layers that are cleaned."""
 
     def __init__(self) -> None:
         self.lends: DatabaseLender | None = None
         self._users = 0
+        self._is_open = False
+        self._lock = asyncio.Lock()
         self._stack = AsyncExitStack()
-        self._layers: Layers
+        self._left_in_layers: list[str] = []
 
     async def open(self) -> None:
         """Count a user in."""
         self._users += 1
-        if self._users > 1:
-            return
+        try:
+            async with self._lock:
+                if not self._is_open:
+                    await self._begin()
+                    self._is_open = True
+        except BaseException:
+            self._users -= 1
+            if not self._users:
+                await self._undo()
+            raise
+
+    async def _begin(self) -> None:
         loop = asyncio.get_running_loop()
+        self._left_in_layers = self._stack.enter_context(clean_layers())
         self._stack.enter_context(attributing(loop))
-        self._layers = self._stack.enter_context(clean_layers())
         if database.SHARES:
             self.lends = await self._stack.enter_async_context(_shared_database(loop))
+        self._stack.push_async_callback(close_pools)
 
     async def close(self) -> list[str]:
         """Count a user out, and return what the last one finds left behind."""
         self._users -= 1
-        if self._users:
-            return []
-        _all_grounds.pop(asyncio.get_running_loop(), None)
-        async with self._stack:
-            return await end_layers(self._layers)
+        return [] if self._users else await self._undo()
+
+    async def _undo(self) -> list[str]:
+        async with self._lock:
+            if self._users:  # somebody has come meanwhile
+                return []
+            self._is_open, self.lends = False, None
+            try:
+                await self._stack.aclose()
+            finally:
+                if not self._users:
+                    _all_grounds.pop(asyncio.get_running_loop(), None)
+        return self._left_in_layers
 
 
 _all_grounds: WeakKeyDictionary[asyncio.AbstractEventLoop, Grounds] = WeakKeyDictionary()

@@ -10,11 +10,16 @@ from ..exceptions import WebSocketDisconnect, WebSocketDisconnected
 from ..servers import Event
 from ..states import WebSocketState, check_close
 from . import ending
-from .reports import WebSocketTimeout, not_answered, not_sent, refusal_of
+from .reports import WebSocketTimeout, not_answered, not_sent, note_of_work, refusal_of
 from .server_end import ClientLeft, ServerEnd
+
+__tracebackhide__ = True  # pytest shows the test's line and the handler's
 
 HANDSHAKE_TIMEOUT = 5.0
 """Seconds for the answer to a handshake: Daphne's own limit."""
+
+TOOK_TOO_LONG = 503
+"""The status of an admission that took too long."""
 
 FAILED = 1011
 """The close code of an application that failed."""
@@ -41,6 +46,7 @@ class SessionLife:
         self._state = WebSocketState.CONNECTING
         self._has_closed = False
         self._has_waited = False  # for the application's end
+        self._is_receiving = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path!r} {self.state.name}>"
@@ -49,6 +55,10 @@ class SessionLife:
     def is_patient(self) -> bool:
         """Whether its waits have no limit."""
         return self._timeout is None
+
+    def patience(self, timeout: float | None = None) -> float | None:
+        """Return the seconds that an operation with this `timeout` takes at most, None for ever."""
+        return self._timeout if self._timeout is None or timeout is None else timeout
 
     # State
 
@@ -119,24 +129,28 @@ class SessionLife:
             return
         self._state = WebSocketState.DISCONNECTED
         refusal = await refusal_of(self._server, answer, patience)
+        if refusal.status == TOOK_TOO_LONG and (note := note_of_work()):
+            refusal.add_note(note)
         await self._raise_failure(patience)
         raise refusal
 
     async def _end(self, error: BaseException | None) -> None:
         self._has_closed = True
         self._server.leave(1000, "")
+        if self._state is WebSocketState.CONNECTED:
+            self._end_seen(1000, "")
         is_late = error is not None or self._has_waited
         timeout = ending.FAILED_END_TIMEOUT if is_late else ending.END_TIMEOUT
         problems = await ending.end(self._server, None if self.is_patient else timeout)
         if not self._reports:
             problems = None
         self._note_failure()
-        failure = self.error if self._raises else None
+        failure = (self.error or self._server.logged_error) if self._raises else None
         if failure is not None:
             if error is None:
                 self._raises = False
                 raise failure
-            if error is not failure and error.__context__ is not failure:
+            if error not in (failure, failure.__cause__) and error.__context__ is not failure:
                 error.add_note(f"Besides, the application raised {failure!r}.")
         if problems is not None:
             if error is None:
@@ -191,11 +205,16 @@ class SessionLife:
     async def _next(self, what: str, timeout: float | None) -> Event:
         if self._state is not WebSocketState.CONNECTED:
             raise self._disconnect()
+        if self._is_receiving:
+            raise RuntimeError(f"another task is receiving from {self.path!r}: one at a time can")
         patience = self._timeout if timeout is None else timeout
+        self._is_receiving = True
         try:
             event = await self._server.next(patience)
         except TimeoutError:
             raise WebSocketTimeout(not_sent(self._server, what, patience)) from None
+        finally:
+            self._is_receiving = False
         if event is not None and event["type"] == "websocket.send":
             return event
         await self._take_end(event, patience)

@@ -10,6 +10,7 @@ from ..servers import Event
 from ..states import WebSocketState
 from .server_end import ServerEnd, serving
 from .stacks import stack_of_task, stack_of_thread
+from .work import stack_of_work
 
 _SHOWN = 10
 """So many of the messages that had come are shown."""
@@ -54,6 +55,19 @@ class WebSocketRefused(Exception):
     def json(self) -> Any:
         """Return what the body says. Raises `ValueError` if it is no JSON."""
         return json.loads(self.body)
+
+
+def check_refusal(
+    refused: WebSocketRefused, status: int | None, error: BaseException | None
+) -> None:
+    """Raise `Unexpected` unless it is as asked for. `error` is what left the application."""
+    if status is None and error is not None:
+        raise Unexpected(
+            f"Expected {refused.path!r} to refuse the handshake, but it failed with {error!r} "
+            f"(for that, ask for {refused.status})"
+        ) from error
+    if status not in (None, refused.status):
+        raise Unexpected(f"Expected {status}, but {refused}") from error
 
 
 async def refusal_of(
@@ -136,6 +150,20 @@ def where_it_is(server: ServerEnd) -> str:
     assert task is not None
     if task.done():
         return "The application has ended."
+    return note_of_work() or _where_it_waits(server)
+
+
+def note_of_work() -> str | None:
+    """Return what to say where the test's thread is busy, which keeps a connection waiting."""
+    stack = stack_of_work()
+    if stack is None:
+        return None
+    return f"Django's synchronous code runs, in the test's thread, and cannot be stopped:\n{stack}"
+
+
+def _where_it_waits(server: ServerEnd) -> str:
+    task = server.task
+    assert task is not None
     threads = threads_of(server)
     if threads:
         return f"The handler runs, in a thread:\n{stack_of_thread(threads[0])}"

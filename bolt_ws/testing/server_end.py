@@ -13,10 +13,13 @@ from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from ..endings import QUIET
+from ..exceptions import WebSocketDisconnect, WebSocketRejected
 from ..lending import Lender, lender
 from ..servers import Event
 from ..states import WebSocketState
 from ..steps import check_frame, out_of_order, step
+
+__tracebackhide__ = True  # pytest shows the test's line and the handler's
 
 Application = Callable[..., Awaitable[Any]]
 
@@ -50,7 +53,7 @@ class ServerEnd:
         self.threads: list[threading.Thread] = []
         """All that were started in the course of the connection, and not as daemons."""
         self.quiet: list[BaseException] = []
-        """What ended a handler in silence: its use of a connection that had ended."""
+        """What ended a handler in silence, as its use of an ended connection, or was logged."""
         self._lends = lends
         self._inbound: deque[Event] = deque([{"type": "websocket.connect"}])
         self._receivers: list[asyncio.Future[None]] = []
@@ -67,7 +70,10 @@ class ServerEnd:
     async def _run(self) -> None:
         serving.set(self)
         lender.set(self._lends)
-        await self.application(self.scope, self.receive, self.send)
+        try:
+            await self.application(self.scope, self.receive, self.send)
+        except (SystemExit, KeyboardInterrupt) as error:  # they would end the event loop
+            raise RuntimeError(f"the application raised {error!r}") from error
 
     # The application's side
 
@@ -130,6 +136,11 @@ class ServerEnd:
         for writer in self._writers:
             _wake(writer)
 
+    @property
+    def logged_error(self) -> BaseException | None:
+        """The first error that was logged only, and that no end of a connection is."""
+        return next((each for each in self.quiet if not _is_end(each)), None)
+
     def threads_left(self) -> list[threading.Thread]:
         """Return the threads that run on. Not those of executors: they wait for the next call."""
         return [each for each in self.threads if each.is_alive() and each not in _threads_queues]
@@ -152,6 +163,12 @@ class ServerEnd:
         return self.sent[self.read - 1]
 
 
+def _is_end(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):  # of an asyncio.TaskGroup
+        return all(map(_is_end, error.exceptions))
+    return isinstance(error, WebSocketDisconnect | WebSocketRejected)
+
+
 def _wake(future: asyncio.Future[None] | None) -> None:
     if future is not None and not future.done():
         future.set_result(None)
@@ -161,7 +178,6 @@ def _wake(future: asyncio.Future[None] | None) -> None:
 def attributing(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Have each task and thread that begins in the course of a connection noted there."""
     before = loop.get_task_factory()
-    _note_threads()
 
     def make(
         loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
@@ -179,16 +195,38 @@ def attributing(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
     loop.set_task_factory(make)
     try:
-        yield
+        with _noting_threads:
+            yield
     finally:
         loop.set_task_factory(before)
 
 
-def _note_threads() -> None:
-    start = threading.Thread.start
-    if getattr(start, "notes", False):
-        return
+class _NotingThreads:
+    """While anybody is inside, `threading.Thread.start` notes what starts with its connection."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._start: Any = None
+        self._noting: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._start = threading.Thread.start
+                self._noting = _noting(self._start)
+                threading.Thread.start = self._noting  # type: ignore[method-assign]
+
+    def __exit__(self, *details: object) -> None:
+        with self._lock:
+            self._users -= 1
+            # What somebody else has put in its place is theirs to undo.
+            if not self._users and threading.Thread.start is self._noting:
+                threading.Thread.start = self._start  # type: ignore[method-assign]
+
+
+def _noting(start: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
     @functools.wraps(start)
     def noting(self: threading.Thread) -> None:
         end = serving.get()
@@ -198,5 +236,7 @@ def _note_threads() -> None:
             end.threads.append(self)
         start(self)
 
-    noting.notes = True  # type: ignore[attr-defined]
-    threading.Thread.start = noting  # type: ignore[method-assign]
+    return noting
+
+
+_noting_threads = _NotingThreads()

@@ -13,6 +13,8 @@ from ..states import WebSocketState
 from .life import FAILED, SessionLife
 from .reports import Unexpected, WebSocketTimeout, describe
 
+__tracebackhide__ = True  # pytest shows the test's line and the handler's
+
 Mode = Literal["text", "binary"]
 
 

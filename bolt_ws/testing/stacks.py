@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 _PACKAGE = str(Path(__file__).parents[1])
-_MACHINERY = ("/asyncio/", "/asgiref/", "/concurrent/futures/", "/threading.py", "/contextlib.py")
+_MACHINERY = (
+    "/asyncio/",
+    "/asgiref/",
+    "/channels/",
+    "/concurrent/futures/",
+    "/contextlib.py",
+    "/threading.py",
+)
 
 
 class LeftBehind(AssertionError):
@@ -22,12 +30,17 @@ def stack_of_task(task: asyncio.Task[Any]) -> str:
     return _format(_frames_of(task.get_coro()))
 
 
-def stack_of_thread(ident: int | None) -> str:
-    """Return where a thread stands, as a traceback shows it."""
+def stack_of_thread(ident: int | None, inside: Callable[..., Any] | None = None) -> str:
+    """Return where a thread stands, as a traceback shows it: what runs `inside` a function."""
     frame = sys._current_frames().get(ident or 0)
     if frame is None:
         return "  (the thread has ended)\n"
-    return _format([(each, number) for each, number in traceback.walk_stack(frame)][::-1])
+    frames = []
+    for each, number in traceback.walk_stack(frame):
+        if inside is not None and each.f_code is inside.__code__:
+            break
+        frames.append((each, number))
+    return _format(frames[::-1])
 
 
 def _frames_of(awaited: Any) -> list[tuple[FrameType, int]]:

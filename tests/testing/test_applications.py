@@ -158,6 +158,26 @@ def test_what_is_no_application(client_of: ClientOf, wrong: Any) -> None:
         client_of(wrong)
 
 
+def test_what_is_almost_an_application(client_of: ClientOf) -> None:
+    api = BoltAPI()
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket) -> None: ...
+
+    for wrong, hint in [
+        (handler, ": pass the BoltAPI that the endpoint is declared in"),
+        (api.as_asgi, ": call as_asgi()"),
+        (Echo.as_asgi, ": call as_asgi()"),
+        (BoltAPI, ": pass a BoltAPI, not its class"),
+        (Echo, ": pass Echo.as_asgi()"),
+    ]:
+        with pytest.raises(TypeError) as caught:
+            client_of(wrong)
+        message = str(caught.value)
+        assert message.startswith("a test client drives a BoltAPI or an ASGI application, not ")
+        assert message.endswith(hint)
+
+
 # The project's own
 
 

@@ -265,22 +265,82 @@ def test_cleanup_that_fails_where_the_test_closes(client_of: ClientOf, given: An
         assert isinstance(ws.error, Broken)
 
 
-def test_a_callback_that_fails_is_logged(
-    client_of: ClientOf, caplog: pytest.LogCaptureFixture
-) -> None:
-    # As on a server: no callback keeps another from running, and none fails a connection.
+# In callbacks, where a server only logs it
+
+
+async def fails(websocket: WebSocket) -> None:
+    raise broken()
+
+
+def blocking_fails(websocket: BlockingWebSocket) -> None:
+    raise broken()
+
+
+def failing_on_close(*callbacks: Any) -> BoltAPI:
+    """Return an API with these callbacks, whose handler fails if it is told to."""
     api = BoltAPI()
 
     @api.websocket("/")
     async def handler(websocket: WebSocket) -> None:
         async for _ in websocket.iter_text():
-            pass
+            raise LookupError("of the handler")
 
-    @handler.on_close
-    async def gone(websocket: WebSocket) -> None:
-        raise broken()
+    for callback in callbacks:
+        handler.on_close(callback)
+    return api
 
-    with client_of(api).websocket_connect("/"):
+
+@pytest.mark.parametrize("given", [fails, blocking_fails])
+def test_a_callback_that_fails(
+    client_of: ClientOf, given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_of(failing_on_close(given))
+    with pytest.raises(Broken) as caught, client.websocket_connect("/") as ws:
         pass
+    assert is_of_the_handler(caught.value, given)
+    assert ws.error is None  # and no failure of the application
     assert "Exception in on_close of /" in caplog.text
     assert "Broken: of the handler" in caplog.text
+
+    with pytest.raises(Broken), client.websocket_connect("/") as ws:
+        ws.close()  # raises nothing
+
+
+def test_a_callback_that_fails_is_not_raised_where_nobody_wants_it(client_of: ClientOf) -> None:
+    with client_of(failing_on_close(fails), raise_exceptions=False).websocket_connect("/"):
+        pass
+
+
+def test_the_first_of_many_failures_is_raised(client_of: ClientOf) -> None:
+    async def leaves(websocket: WebSocket) -> None:
+        raise WebSocketDisconnect(1000)
+
+    async def fails_too(websocket: WebSocket) -> None:
+        raise LookupError
+
+    client = client_of(failing_on_close(leaves, fails, fails_too))
+    with pytest.raises(Broken), client.websocket_connect("/"):
+        pass
+    # that of the handler comes first, and is the only one
+    with client.websocket_connect("/") as ws:
+        ws.send_text("fail")
+        with pytest.raises(LookupError, match="of the handler"):
+            ws.receive_text()
+
+
+def test_a_callback_that_fails_after_the_test(client_of: ClientOf) -> None:
+    wrong = AssertionError("of the test")
+    with (
+        pytest.raises(AssertionError) as caught,
+        client_of(failing_on_close(fails)).websocket_connect("/"),
+    ):
+        raise wrong
+    assert caught.value is wrong
+    assert wrong.__notes__ == ["Besides, the application raised Broken('of the handler')."]
+
+
+def test_a_rejection_is_no_failure(client_of: ClientOf) -> None:
+    async def rejects(websocket: WebSocket) -> None:
+        await websocket.reject(401)
+
+    assert client_of(served(rejects)).assert_refused("/").status == 401

@@ -22,7 +22,7 @@ from bolt_ws.testing.live import LiveServer
 from bolt_ws.testing.live_client import connect
 from bolt_ws.testing.live_configuration import _settings_module
 
-RUN_WITHIN = 60.0  # seconds
+RUN_WITHIN = 180.0  # seconds
 GONE_WITHIN = 10.0
 
 FILES = {

@@ -12,7 +12,7 @@ from asgiref.sync import async_to_sync
 from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.contrib.sessions.models import Session
 
 from bolt_ws import BoltAPI, WebSocket
@@ -193,4 +193,28 @@ def test_logging_in_before_the_client_is_entered() -> None:
     client = TestClient(with_session)
     client.force_login(user)
     with client:
+        assert first_message(client, "/") == ["ann", False]
+
+
+# Nobody, and somebody else
+
+
+def test_an_anonymous_user_is_nobody(client_of: ClientOf) -> None:
+    client = client_of(api, user=AnonymousUser())
+    assert client.user is None
+    client.assert_refused("/me", 401)
+    client.force_login(AnonymousUser())
+    client.assert_refused("/me", 401)
+
+
+@pytest.mark.django_db
+def test_a_user_in_place_of_another() -> None:
+    ann, bob = (User.objects.create_user(name) for name in ("ann", "bob"))
+    with TestClient(with_session, user=ann) as client:
+        assert first_message(client, "/") == ["ann", False]
+        client.user = bob
+        assert first_message(client, "/") == ["bob", False]
+        client.user = None
+        assert first_message(client, "/") == ["", True]
+        client.force_login(ann)
         assert first_message(client, "/") == ["ann", False]

@@ -1,11 +1,12 @@
 """What ends a handler in silence, and what runs on in a thread: a test is told of both."""
 
 import threading
+from typing import Any
 
 import pytest
 
-from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket, WebSocketDisconnect
-from bolt_ws.testing import LeftBehind, WebSocketTestClient
+from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket, WebSocketDisconnect, WebSocketState
+from bolt_ws.testing import LeftBehind, TestClient, WebSocketTestClient
 
 api = BoltAPI()
 go_on = threading.Event()
@@ -70,3 +71,30 @@ def test_a_thread_of_the_test_is_not_the_handlers() -> None:
         own.start()
     go_on.set()
     own.join()
+
+
+@api.websocket("/echo")
+async def echo(websocket: WebSocket) -> None:
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+
+def test_a_session_that_was_left_is_closed() -> None:
+    with WebSocketTestClient(api, "/echo") as ws:
+        pass
+    assert (ws.state, ws.close_code) == (WebSocketState.DISCONNECTED, 1000)
+
+
+async def test_a_session_of_a_coroutine_that_was_left_is_closed() -> None:
+    async with WebSocketTestClient(api, "/echo") as ws:
+        pass
+    with pytest.raises(WebSocketDisconnect):
+        await ws.send_text("too late")
+
+
+def test_a_connection_that_was_not_entered_says_so() -> None:
+    ws: Any = TestClient(api).websocket_connect("/echo")
+    with pytest.raises(RuntimeError, match="not connected yet: `with client"):
+        ws.send_text("hello")
+    with pytest.raises(AttributeError, match="no attribute 'send_nothing'"):
+        ws.send_nothing()

@@ -169,3 +169,23 @@ def test_an_application_that_waits_after_its_response(client_of: ClientOf) -> No
     refused = client_of(application).assert_refused("/", 418)
     assert refused.body == b"teapot"
     assert ended_with == [{"type": "websocket.disconnect", "code": 1006, "reason": ""}]
+
+
+# Refused, or failed
+
+
+def test_a_failure_is_no_refusal(client_of: ClientOf) -> None:
+    api = BoltAPI()
+
+    @api.websocket("/")
+    async def handler(websocket: WebSocket) -> None:
+        raise LookupError("a mistake")
+
+    client = client_of(api)
+    with pytest.raises(Unexpected, match="but it failed with LookupError") as caught:
+        client.assert_refused("/")
+    assert isinstance(caught.value.__cause__, LookupError)
+    with pytest.raises(Unexpected, match=r"Expected 403, but '/' refused .* 500") as caught:
+        client.assert_refused("/", 403)
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert client.assert_refused("/", 500).status == 500

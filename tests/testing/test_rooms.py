@@ -229,16 +229,59 @@ def test_a_group_that_is_not_left_by_a_failed_test(client_of: ClientOf) -> None:
         raise KeyError
 
 
-def test_each_client_has_a_channel_layer_of_its_own(client_of: ClientOf) -> None:
-    before = get_channel_layer()
-    heard = []
+def test_a_channel_layer_stays_and_is_emptied(client_of: ClientOf) -> None:
+    layer = get_channel_layer()
     for _ in range(2):
         with client_of(Forgetful.as_asgi(), report_leaks=False) as client:
-            heard.append(channel_layers.backends.copy())
+            assert layer.groups == {}
             with client.websocket_connect("/"):
-                layer = get_channel_layer()
-                assert layer is not before
+                assert get_channel_layer() is layer
                 assert len(layer.groups["news"]) == 1
-    assert heard == [{}, {}]
-    assert get_channel_layer() is before
-    assert before.groups == {}
+        asyncio.run(layer.send("elsewhere", {"type": "unheard"}))
+        with client_of(Forgetful.as_asgi()):
+            pass
+        assert (layer.groups, layer.channels) == ({}, {})
+
+
+def test_a_layer_of_before_is_the_handlers() -> None:
+    layer = get_channel_layer()
+    with TestClient(Member.as_asgi()).websocket_connect("/") as ws:
+        async_to_sync(layer.group_send)("news", {"type": "news.came", "text": "hello"})
+        assert ws.receive_text() == "hello"
+
+
+def test_what_was_in_a_group_before_is_not_reported(client_of: ClientOf) -> None:
+    layer = get_channel_layer()
+    asyncio.run(layer.group_add("news", "of.the.test"))
+    with client_of(Member.as_asgi()), client_of(Member.as_asgi()) as client:
+        with client.websocket_connect("/"):
+            pass
+        assert list(layer.groups["news"]) == ["of.the.test"]  # others are still inside
+    assert layer.groups == {}
+
+
+class Pooled:
+    """A channel layer as channels_redis has it: one inside for each event loop."""
+
+    def __init__(self, *loops: asyncio.AbstractEventLoop) -> None:
+        self._layers = dict.fromkeys(loops)
+        self.closed_in: list[asyncio.AbstractEventLoop] = []
+
+    async def close_pools(self) -> None:
+        self.closed_in.append(asyncio.get_running_loop())
+
+
+async def test_the_connections_of_a_layer_are_closed_in_their_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api, _ = make_chat()
+    here = asyncio.get_running_loop()
+    own, foreign = Pooled(here), Pooled(here, asyncio.new_event_loop())
+    monkeypatch.setitem(channel_layers.backends, "own", own)
+    monkeypatch.setitem(channel_layers.backends, "foreign", foreign)
+    async with AsyncTestClient(api), AsyncTestClient(api):
+        pass
+    assert (own.closed_in, foreign.closed_in) == ([here], [])
+    for loop in foreign._layers:
+        if loop is not here:
+            loop.close()

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from django.db import connections
 
 from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket
 from bolt_ws.testing import AsyncTestClient, TestClient, runtime
+from bolt_ws.testing.work import Work
 from tests.testing import clients
 from tests.testing.clients import SOON, ClientOf
 
@@ -62,7 +64,8 @@ def standing() -> dict[str, Any]:
         "single": SyncToAsync.single_thread_executor,
         "main loop": getattr(local, "main_event_loop", None),
         "runtime": runtime._local.runtime,
-        "layers": channel_layers.backends,
+        "layers": (channel_layers.backends, dict(channel_layers.backends)),
+        "start": threading.Thread.start,
         "closes": {name for name in vars(connections["default"]) if name.startswith("close")},
         "shared": connections["default"].allow_thread_sharing,
     }
@@ -176,24 +179,34 @@ def test_a_client_in_another_thread() -> None:
     assert answers == [True]
 
 
-def test_the_application_sees_the_context_of_the_test() -> None:
+def test_the_application_has_a_context_of_its_own() -> None:
+    """As on a server. Else asgiref sends its synchronous code to a thread that waits for it."""
     language = contextvars.ContextVar("language", default="unset")
     api = BoltAPI()
 
     @api.websocket("/")
     async def handler(websocket: WebSocket) -> None:
-        await websocket.send_text(language.get())
+        await websocket.send_json([language.get(), await sync_to_async(language.get)()])
 
-    async def in_a_coroutine() -> str:
-        language.set("de")
+    async def in_a_coroutine() -> Any:
+        language.set("de")  # a task has that of whoever made it, which the test is
         async with AsyncTestClient(api).websocket_connect("/") as ws:
-            return await ws.receive_text()
+            return await ws.receive_json()
 
-    assert asyncio.run(in_a_coroutine()) == "de"
+    def in_a_function() -> Any:
+        with TestClient(api).websocket_connect("/") as ws:
+            return ws.receive_json()
+
+    async def in_its_synchronous_code() -> Any:
+        return await sync_to_async(in_a_function)()
+
+    assert asyncio.run(in_a_coroutine()) == ["de", "de"]
     token = language.set("fr")
-    with TestClient(api).websocket_connect("/") as ws:
-        assert ws.receive_text() == "fr"
+    assert in_a_function() == ["unset", "unset"]
     language.reset(token)
+    nested = async_to_sync(in_its_synchronous_code)
+    with ThreadPoolExecutor() as threads:  # asgiref leaves its loop in the thread
+        assert threads.submit(nested).result(SOON) == ["unset", "unset"]
 
 
 def test_an_error_of_synchronous_code_is_the_handlers(client_of: ClientOf) -> None:
@@ -217,12 +230,13 @@ def test_a_wait_that_was_interrupted_ends_no_other() -> None:
     """As by Ctrl-C, or by what limits the time of a test."""
     interrupted = KeyboardInterrupt()
 
-    class Interrupted(runtime._Work):
+    class Interrupted(Work):
         def run(self) -> None:
             raise interrupted
 
     with TestClient(api) as client, client.websocket_connect("/echo") as ws:
-        here = runtime.runtime_here()
+        here = runtime._local.runtime
+        assert here is not None
         here._inbox.put(Interrupted(lambda: None))
         with pytest.raises(KeyboardInterrupt):
             ws.receive_text()

@@ -4,6 +4,12 @@ from . import status
 from .api import BoltAPI, WebSocketRoute
 from .blocking import BlockingWebSocket
 from .context import ConnectionContext
+from .disconnecting import (
+    adisconnect_user,
+    adisconnect_where,
+    disconnect_user,
+    disconnect_where,
+)
 from .endpoint import Endpoint
 from .exceptions import (
     DeclarationError,
@@ -16,6 +22,7 @@ from .exceptions import (
     WebSocketException,
     WebSocketRejected,
 )
+from .handshake import Handshake
 from .markers import Cookie, Depends, Header, Path, Query
 from .messages import Message
 from .states import CloseCode, WebSocketState
@@ -35,6 +42,7 @@ __all__ = [
     "DeclarationError",
     "Depends",
     "Endpoint",
+    "Handshake",
     "Header",
     "InvalidJSON",
     "InvalidMessage",
@@ -52,6 +60,10 @@ __all__ = [
     "WebSocketRejected",
     "WebSocketRoute",
     "WebSocketState",
+    "adisconnect_user",
+    "adisconnect_where",
+    "disconnect_user",
+    "disconnect_where",
     "status",
 ]
 

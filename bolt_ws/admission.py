@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.http import Http404
 
-from .auth.backends import Authentication
+from . import redaction
+from .auth.backends import Authentication, resolved, unblocked
 from .auth.guards import Guard, IsAuthenticated
+from .client_address import client_address
 from .conf import get_settings
 from .context import Identity
 from .dependencies import Dependencies
-from .exceptions import DeclarationError, Refusal, WebSocketException
+from .exceptions import DeclarationError, Refusal, WebSocketException, WebSocketRejected
+from .handshake import Handshake
+from .limits import Lease
+from .origin import Origins
 from .parameters import Binder, bind_all
 from .states import WebSocketState
 from .websocket import WebSocket
@@ -30,32 +33,50 @@ logger = logging.getLogger("bolt_ws")
 _SPEAKING = (
     Refusal,
     WebSocketException,
+    WebSocketRejected,
     PermissionDenied,
     Http404,
     SuspiciousOperation,
     ValidationError,
 )
 
+_SHOWN: Final = 200
+"""Characters of a path or an origin in a log: a client makes them as long as its server allows."""
+
 Arguments = tuple[list[Any], dict[str, Any]]
 
 
 class Admission:
-    """The steps of one endpoint, compiled once: authenticate, guards, arguments."""
+    """The steps of one endpoint, compiled once: origin, limits, auth, guards, arguments."""
 
-    __slots__ = ("_authenticators", "_guards", "_taken", "guards")
+    __slots__ = ("_authenticators", "_guards", "_is_ambient", "_origins", "auth", "guards")
 
-    def __init__(self, auth: Sequence[Authentication], guards: Sequence[Guard]) -> None:
+    def __init__(
+        self, auth: Sequence[Authentication], guards: Sequence[Guard], origins: Sequence[str] = ()
+    ) -> None:
+        self.auth = tuple(auth)
+        self._origins = Origins(origins)
         if auth and not guards:
             guards = (IsAuthenticated(),)  # a route that asks for credentials wants them
         self.guards = tuple(guards)
-        self._taken = sorted({name for backend in auth for name in backend.taken})
-        self._authenticators = [
-            (type(backend).__name__, _awaitable(backend.authenticate)) for backend in auth
-        ]
-        self._guards = [_awaitable(guard.has_permission) for guard in guards]
+        self._authenticators = [(each, unblocked(each.authenticate)) for each in auth]
+        self._guards = [unblocked(guard.has_permission) for guard in guards]
+        self._is_ambient = any(backend.is_ambient for backend in auth)
+        redaction.add_parameters(name for backend in auth for name in backend.taken)
+        for source in (source for backend in auth for source in backend.sources):
+            redaction.add_marks(source.marks)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins that may connect besides the site's own; "*" is any."""
+        return self._origins.named
 
     async def admit(
-        self, websocket: WebSocket, binders: Sequence[Binder], dependencies: Dependencies
+        self,
+        websocket: WebSocket,
+        binders: Sequence[Binder],
+        dependencies: Dependencies,
+        lease: Lease,
     ) -> list[Arguments]:
         """Return the arguments of each binder's function, or raise a `Refusal`.
 
@@ -65,12 +86,24 @@ class Admission:
         try:
             async with deadline:
                 try:
-                    await self._authenticate(websocket)
+                    try:
+                        self._origins.check(websocket)
+                        lease.take(websocket)
+                        is_trusted = self._origins.trust(websocket)
+                        if not is_trusted and not self._is_ambient:
+                            websocket.drop_ambient()
+                        await self._authenticate(websocket)
+                    finally:
+                        self._discard_credentials(websocket)
+                    if websocket.auth is not None:
+                        self._take_over(websocket, websocket.auth, lease)
+                    if not is_trusted:  # nor do the guards and the handler see who it would be
+                        websocket.drop_ambient()
                     await self._guard(websocket)
                 except _SPEAKING:
                     raise
                 except Exception as error:
-                    logger.exception("Exception in the admission of %s", ascii(websocket.path))
+                    logger.exception("Exception in the admission of %s", _shown(websocket.path))
                     raise Refusal(500, "internal_error", "Internal server error") from error
                 arguments = await bind_all(binders, websocket, dependencies)
                 if websocket.state is not WebSocketState.CONNECTING:  # a guard closed it, say
@@ -79,26 +112,35 @@ class Admission:
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            raise Refusal(503, "admission_timeout", "Admission took too long") from error
+            raise too_late() from error
 
     async def _authenticate(self, websocket: WebSocket) -> None:
-        for name, authenticate in self._authenticators:
-            identity: Identity | None = authenticate(websocket)
-            while inspect.isawaitable(identity):
-                identity = await identity
+        for backend, authenticate in self._authenticators:
+            identity: Identity | None = await resolved(authenticate(websocket))
             if identity is not None:
-                websocket.auth = identity
-                websocket.context.identify(identity, name)
+                websocket.auth, websocket.backend = identity, backend
+                websocket.context.identify(identity, type(backend).__name__)
                 break
-        for name in self._taken:  # of backends that were not asked, because another one knew
-            websocket.take_query_param(name)
+
+    def _discard_credentials(self, websocket: WebSocket) -> None:
+        """Take the credentials away, those of backends too that were not asked."""
+        failure: Exception | None = None
+        for backend in self.auth:
+            try:
+                backend.discard_credentials(websocket)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    def _take_over(self, websocket: WebSocket, identity: Identity, lease: Lease) -> None:
+        if identity.is_ambient:
+            self._origins.require(websocket)
+        lease.take_user(identity.user_id)
 
     async def _guard(self, websocket: WebSocket) -> None:
         for has_permission in self._guards:
-            allowed = has_permission(websocket)
-            while inspect.isawaitable(allowed):
-                allowed = await allowed
-            if allowed is not True:
+            if await resolved(has_permission(websocket)) is not True:
                 raise self._denied(websocket)
 
     def _denied(self, websocket: WebSocket) -> Refusal:
@@ -109,14 +151,19 @@ class Admission:
         return Refusal(403, "permission_denied", "Permission denied")
 
 
-def check_auth(auth: object) -> tuple[Authentication, ...]:
+def too_late() -> Refusal:
+    """Return the refusal of a handshake that is not admitted in time."""
+    return Refusal(503, "admission_timeout", "Admission took too long", {"Retry-After": "1"})
+
+
+def check_auth(auth: object, option: str = "auth") -> tuple[Authentication, ...]:
     """Return the backends, or raise `DeclarationError` if there is anything else among them."""
-    return _check_all(auth, Authentication, "auth", "JWTAuthentication()")  # type: ignore[type-abstract]
+    return _check_all(auth, Authentication, option, "JWTAuthentication()")  # type: ignore[type-abstract]
 
 
-def check_guards(guards: object) -> tuple[Guard, ...]:
+def check_guards(guards: object, option: str = "guards") -> tuple[Guard, ...]:
     """Return the guards, or raise `DeclarationError` if there is anything else among them."""
-    return _check_all(guards, Guard, "guards", "IsAuthenticated()")  # type: ignore[type-abstract]
+    return _check_all(guards, Guard, option, "IsAuthenticated()")  # type: ignore[type-abstract]
 
 
 _Kind = TypeVar("_Kind")
@@ -133,24 +180,38 @@ def _check_all(objects: object, kind: type[_Kind], option: str, example: str) ->
     return tuple(objects)
 
 
-def _awaitable(method: Callable[..., Any]) -> Callable[[WebSocket], Any]:
-    """Return `method`, made to run where it blocks nobody."""
-    if inspect.iscoroutinefunction(method) or getattr(method, "nonblocking", False):
-        return method
-    in_thread: Callable[[WebSocket], Awaitable[Any]] = database_sync_to_async(method)
-    return in_thread
+def log_refusal(websocket: Handshake, endpoint: str | None, refusal: Refusal) -> None:
+    """Write the one line that a refusal gets. The path has no query, so no token.
 
-
-def log_refusal(path: str, endpoint: str | None, refusal: Refusal) -> None:
-    """Write the one line that a refusal gets. The path has no query, so no token."""
+    The record's `refusal` holds the same as a dict, for structured logs.
+    """
+    client, origin = client_address(websocket.scope), websocket.headers.get("origin")
+    path = redaction.redact(websocket.path)[:_SHOWN]  # somebody may have put a token there
+    origin = None if origin is None else redaction.redact(origin[:_SHOWN])
     logger.warning(
-        "Refused %s (%s): %d %s: %s",
-        ascii(path),
+        "Refused %s (%s): %d %s: %s [client %s, origin %s]",
+        _shown(path),
         endpoint or "no endpoint",
         refusal.status,
         refusal.code,
-        one_line(_detail_for_log(refusal)),
+        one_line("; ".join([_detail_for_log(refusal), *getattr(refusal, "__notes__", ())])),
+        client or "unknown",
+        "none" if origin is None else ascii(origin),
+        extra={
+            "refusal": {
+                "path": path,
+                "endpoint": endpoint,
+                "status": refusal.status,
+                "code": refusal.code,
+                "client": client,
+                "origin": origin,
+            }
+        },
     )
+
+
+def _shown(path: str) -> str:
+    return ascii(path[:_SHOWN])
 
 
 def _detail_for_log(refusal: Refusal) -> str:

@@ -15,16 +15,18 @@ from .connection import Connection
 from .denial import send_response
 from .exceptions import Refusal, WebSocketDisconnect, WebSocketException, WebSocketRejected
 from .messages import encode_json
-from .servers import DENIAL_EXTENSION, HeaderItems, can_deny, encode_headers
+from .servers import DENIAL_EXTENSION, GONE, Event, HeaderItems, can_deny, encode_headers
 from .states import CloseCode, WebSocketState, check_close, shorten_reason
 
 
 class AnsweredConnection(Connection):
     """A connection that is accepted, refused, rejected and closed by name."""
 
-    __slots__ = ("_caught",)
+    __slots__ = ("_caught", "closes_to_refuse")
 
     _caught: frozenset[int] | None
+    closes_to_refuse: bool
+    """Whether the endpoint has `refuse="close"`."""
 
     async def accept(
         self,
@@ -33,6 +35,7 @@ class AnsweredConnection(Connection):
     ) -> None:
         """Accept the connection.
 
+        Without `subprotocol`, the label that came beside a token is answered, if one did.
         Raises `ValueError` for a subprotocol that the client did not offer or a header that would
         break the response, `RuntimeError` if it was accepted before. After an accept that happened
         by itself, one call without arguments does nothing.
@@ -44,7 +47,7 @@ class AnsweredConnection(Connection):
             return
         event = {
             "type": "websocket.accept",
-            "subprotocol": subprotocol,
+            "subprotocol": self.answer if subprotocol is None else subprotocol,
             "headers": encode_headers(headers),
         }
         if self.client_state is WebSocketState.CONNECTING:
@@ -62,7 +65,13 @@ class AnsweredConnection(Connection):
                 await self.close(code, reason)
 
     async def refuse(self, refusal: Refusal) -> None:
-        """Answer the handshake with an HTTP status, as well as the server can."""
+        """Answer the handshake with an HTTP status, as well as the server can.
+
+        With `refuse="close"`, accept it and close with 4000 + status: all that a browser can read.
+        """
+        if self.closes_to_refuse:
+            await self.close(4000 + refusal.status, shorten_reason(refusal.detail))
+            return
         if not can_deny(self.scope):
             await self.close(
                 4000 + refusal.status, shorten_reason(refusal.code)
@@ -82,12 +91,36 @@ class AnsweredConnection(Connection):
     async def close(self, code: int = 1000, reason: str | None = None) -> None:
         """Close the connection; before accept, refuse it with 403.
 
+        With `refuse="close"`, it is accepted and then closed, so that the client sees the code.
         Raises `ValueError` for a code that RFC 6455 section 7.4 forbids to send and for a reason of
         over 123 bytes, `WebSocketDisconnected` if the connection has ended already.
         """
         await self.send_event(
             {"type": "websocket.close", "code": int(code), "reason": reason or ""}
         )
+
+    async def _accept_to_close(self, event: Event) -> bool:
+        if not self.closes_to_refuse or self._ended:
+            return False
+        if self.client_state is WebSocketState.CONNECTING:
+            await self._receive_connect()
+        # A browser that offered subprotocols fails the handshake unless one is chosen.
+        label = self.answer or next(filter(_is_label, self.subprotocols), None)
+        accept: Event = {"type": "websocket.accept", "subprotocol": label, "headers": []}
+        # To all other tasks it has ended: between the two, nothing is sent, received or greeted.
+        self._application_state = WebSocketState.DISCONNECTED
+        self._end(event["code"], event.get("reason"))
+        self._accepting = asyncio.get_running_loop().create_future()
+        try:
+            await self._send(accept)
+            await self._send_close(event)
+        except GONE as error:
+            self.close_code = None  # it was not delivered
+            raise self._lost() from error
+        finally:
+            self._accepting.set_result(None)
+            self._accepting = None
+        return True
 
     async def reject(self, status: int = 403, detail: str | None = None) -> NoReturn:
         """Refuse the handshake with an HTTP status, as well as the server can, and end the handler.
@@ -140,3 +173,11 @@ class AnsweredConnection(Connection):
         if not isinstance(error, WebSocketDisconnect) or error.websocket not in (None, self):
             return False
         return self._caught is None or error.code in self._caught
+
+
+def _is_label(subprotocol: str) -> bool:
+    """Tell whether an offered subprotocol can be no credential (`bearer.ey...`): none is answered.
+
+    Where no endpoint was found, nobody knows which prefix a credential would have.
+    """
+    return len(subprotocol) <= 64 and "." not in subprotocol

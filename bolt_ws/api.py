@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar, Unpack
+from typing import Any, Literal, NamedTuple, TypeVar, Unpack
 
 from django.urls import URLPattern
 
@@ -13,8 +13,11 @@ from .admission import check_auth, check_guards
 from .applications import as_handler, is_asgi
 from .auth.backends import Authentication
 from .auth.guards import Guard
-from .endpoint import Endpoint, EndpointOptions, Handler, Inherited, Middleware
+from .defaults import defaults_of
+from .endpoint import Endpoint, Handler, Inherited
 from .exceptions import DeclarationError
+from .options import EndpointOptions, Middleware, check_refuse
+from .origin import check_origins
 from .routing import Application, Pattern, Route, Router, check_unique, reverse
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -32,8 +35,8 @@ class WebSocketRoute(NamedTuple):
 class BoltAPI:
     """A router of WebSocket endpoints.
 
-    `prefix` stands before each path. `auth` and `guards` are those of each endpoint, own or
-    included, that names none itself. `routes` are endpoints to begin with.
+    `prefix` stands before each path. `auth`, `guards`, `origins` and `refuse` are those of each
+    endpoint, own or included, that names none itself. `routes` are endpoints to begin with.
     """
 
     def __init__(
@@ -42,12 +45,17 @@ class BoltAPI:
         *,
         auth: Sequence[Authentication] | None = None,
         guards: Sequence[Guard] | None = None,
+        origins: Sequence[str] | None = None,
+        refuse: Literal["deny", "close"] | None = None,
         routes: Sequence[WebSocketRoute] = (),
     ) -> None:
         self.prefix = prefix
         Pattern(prefix)  # says now what is wrong with it
         self.auth = None if auth is None else check_auth(auth)
         self.guards = None if guards is None else check_guards(guards)
+        self.origins = None if origins is None else check_origins(origins)
+        check_refuse(refuse)
+        self.refuse = refuse
         self.dependency_overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
         """What to call in place of a dependency, in tests."""
         self._exception_handlers: dict[type[Exception], Handler] = {}
@@ -170,21 +178,13 @@ class BoltAPI:
             yield api
             yield from api.included()
 
-    def backends(self) -> Iterator[Authentication]:
-        """Yield the authentication backends in use here and in included APIs."""
-        yield from self.auth or ()
-        for endpoint in self._endpoints:
-            yield from endpoint.auth or ()
-        for _, api in self._included:
-            yield from api.backends()
-
     @property
     def routes(self) -> list[Route]:
         """All endpoints, own and included, with their full paths.
 
         Paths without a parameter come first, so that `/room/new` is not taken for a `/room/{id}`.
         """
-        routes = list(self._walk("", Inherited(self)))
+        routes = list(self._walk("", defaults_of(self)))
         return sorted(routes, key=lambda route: bool(route.pattern.names))
 
     @property
@@ -210,6 +210,8 @@ class BoltAPI:
             app=outer.app,
             auth=outer.auth if self.auth is None else self.auth,
             guards=outer.guards if self.guards is None else self.guards,
+            origins=outer.origins if self.origins is None else self.origins,
+            refuse=outer.refuse if self.refuse is None else self.refuse,
             exception_handlers=(self._exception_handlers, *outer.exception_handlers),
             dependency_overrides=(self.dependency_overrides, *outer.dependency_overrides),
         )

@@ -12,6 +12,8 @@ from .servers import Event
 from .states import WebSocketState
 from .websocket import WebSocket
 
+DISCONNECTED = WebSocketState.DISCONNECTED
+_MESSAGE = "websocket.receive"
 _CONNECT: Event = {"type": "websocket.connect"}
 
 
@@ -49,11 +51,17 @@ def as_handler(application: Any) -> Handler:
         pending = [_CONNECT]
 
         async def receive() -> Event:
-            return dict(pending.pop()) if pending else await websocket.receive_raw()
+            if pending:
+                return dict(pending.pop())
+            event = await websocket.receive_raw()
+            # After a close that is not its own, an expired token's say, messages are not for it.
+            while websocket.application_state is DISCONNECTED and event["type"] == _MESSAGE:
+                event = await websocket.receive_raw()
+            return event
 
         async def send(event: Event) -> None:
             # Daphne ignores what comes after the client has gone, and consumers rely on it.
-            if websocket.client_state is not WebSocketState.DISCONNECTED:
+            if websocket.client_state is not DISCONNECTED:
                 await websocket.send_event(event)
 
         await serve(websocket.scope, receive, send)

@@ -17,8 +17,11 @@ class BoltWSConfig(AppConfig):
 
         The `api` modules are imported later, when they are served.
         """
-        from .checks import check_jwt_keys
+        from .checks import CHECKS, DEPLOYMENT_CHECKS
         from .redaction import install
 
         install()
-        checks.register(check_jwt_keys, "bolt_ws")
+        for check in CHECKS:
+            checks.register(check, "bolt_ws")
+        for check in DEPLOYMENT_CHECKS:
+            checks.register(check, "bolt_ws", deploy=True)

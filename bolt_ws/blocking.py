@@ -39,6 +39,7 @@ class BlockingWebSocket(BlockingConnection):
 
     # The handshake's answer
 
+    reauthenticate = calls(WebSocket.reauthenticate)
     reject = calls(WebSocket.reject)
     send_denial_response = calls(WebSocket.send_denial_response)
 

@@ -131,6 +131,11 @@ class BlockingConnection(_Delegating):
         """The reason that came with `close_code`."""
         return self.websocket.close_reason
 
+    def auser(self) -> Any:
+        """Return `user`: a thread that may wait has no other way of asking."""
+        refuse_in_coroutine("auser()", "await websocket.auser()")
+        return self.websocket.user
+
     # The handshake's answer, and the end
 
     accept = calls(WebSocket.accept)

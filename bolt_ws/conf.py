@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from django.conf import settings as django_settings
@@ -18,10 +18,31 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """The APIs to serve, each as "module:attribute". None finds them in the `api` modules."""
     jwt_key: str | None = msgspec.field(default=None)
     """The key that `JWTAuthentication()` verifies with. None is `SECRET_KEY`."""
-    admission_timeout: float = 4.0
+    admission_timeout: Annotated[float, msgspec.Meta(gt=0, lt=5)] = 4.0
     """Seconds for all that happens before accept. Daphne itself gives up a handshake after 5."""
     sync_threads: Annotated[int, msgspec.Meta(ge=1)] = 64
     """Handlers that are plain functions run in threads of their own: at most so many at once."""
+
+    authentication: list[Any] = []
+    """Backends, or their dotted paths, of every API that names none."""
+    guards: list[Any] = []
+    """Guards, or their dotted paths, of every API that names none."""
+    refuse: Literal["deny", "close"] = "deny"
+    """How a handshake is refused: with an HTTP status, or by an accept and a close that a browser
+    can read."""
+    origins: list[str] = []
+    """Origins that may connect besides the site's own, as in `CSRF_TRUSTED_ORIGINS`."""
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Connections of this process at once."""
+    max_connections_per_client: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """The same, of one client address."""
+    max_connections_per_user: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """The same, of one user."""
+    max_connects_per_second: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """Handshakes a second of one client address."""
+    trusted_proxies: list[str] = []
+    """Addresses and networks whose `X-Forwarded-For` counts; "unix" is whoever connects to a
+    Unix socket."""
 
     def __repr__(self) -> str:
         return "<bolt_ws settings>"  # the key must not reach a log

@@ -128,6 +128,10 @@ class Connection(Progress):
         event = dict(event)  # completed below, and the caller's stays as it is
         if self._accepting is not None:  # another task accepts: its accept goes first
             await asyncio.shield(self._accepting)
+        if kind == "websocket.close" and self._application_state is CONNECTING:
+            event["code"] = check_close(event.get("code", 1000), event.get("reason"))
+            if await self._accept_to_close(event):
+                return
         if kind == "websocket.close" and self._farewell is not None and self._open:
             code, reason = event.get("code", 1000), event.get("reason") or ""
             check_close(code, event.get("reason"))
@@ -140,6 +144,15 @@ class Connection(Progress):
             await send(event)
         except GONE as error:
             raise self._lost() from error
+
+    async def _accept_to_close(self, event: Event) -> bool:
+        """Refuse the handshake with an accept and a close, if that is how; tell whether it is."""
+        return False
+
+    async def settle(self) -> None:
+        """Wait until the server has what another task is answering the handshake with."""
+        if self._accepting is not None:
+            await asyncio.shield(self._accepting)
 
     async def receive_raw(self) -> Event:
         """Return the server's next message unchecked, for an ASGI application in our place."""
@@ -160,6 +173,7 @@ class Connection(Progress):
     def _lost(self) -> WebSocketDisconnect:
         self._client_state = DISCONNECTED
         self._end(1006, None)
+        self._wake()
         return self._disconnect()
 
     async def _receive_connect(self) -> Event:
@@ -229,7 +243,8 @@ class Connection(Progress):
         """Accept for a handler that did not say so."""
         if self._client_state is CONNECTING:
             await self._receive_connect()
-        await self.send_event({"type": "websocket.accept", "subprotocol": None, "headers": []})
+        accept: Event = {"type": "websocket.accept", "subprotocol": self.answer, "headers": []}
+        await self.send_event(accept)
         self._was_accepted_unasked = True
 
     def _wake(self) -> None:

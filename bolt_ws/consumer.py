@@ -14,11 +14,23 @@ from django.http.response import HttpResponseBase
 
 from .admission import Arguments, log_refusal, one_line
 from .dependencies import Dependencies
-from .endings import HANDLED_ENDING, NORMAL_ENDING, Ending, how_to_end, is_quiet, note_quiet
-from .exceptions import WebSocketDisconnect
+from .endings import (
+    HANDLED_ENDING,
+    NORMAL_ENDING,
+    Ending,
+    ask_handler,
+    bounded,
+    how_to_end,
+    is_quiet,
+    note_quiet,
+)
+from .exceptions import Refusal, WebSocketDisconnect, WebSocketRejected
 from .handshake import Scope
+from .limits import Lease
 from .peers import as_event
+from .permit import Permit
 from .plan import Call, Plan
+from .registry import Departure
 from .servers import Receive, Send, can_deny
 from .states import WebSocketState
 from .threads import Slot, reserve
@@ -54,19 +66,23 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         event = await receive()
         if event["type"] == "websocket.disconnect":
             return
-        plan, self.websocket = self.plan, self._make_websocket(receive, send)
+        plan = self.plan
+        self.websocket = plan.make_websocket(self.scope, receive, send)
         self._slot: Slot | None = None
         self._on_close: list[Arguments] | None = None
         self._parting: asyncio.Future[None] | None = None
+        self._lease = Lease()
+        self._permit = Permit(self.websocket, self._dismiss, closes_at_expiry=plan.closes_at_expiry)
         dependencies = Dependencies(plan.dependency_overrides)
         error: BaseException | None = None
         failure: BaseException | None = None
         try:
             handler, *callbacks = await plan.admission.admit(
-                self.websocket, [call.binder for call in plan.calls], dependencies
+                self.websocket, [call.binder for call in plan.calls], dependencies, self._lease
             )
             if plan.handler.is_blocking:
                 self._slot = reserve()
+            self._permit.grant()
             self.websocket.admit()
             await self._greet(callbacks)
             if self._slot is not None:
@@ -87,21 +103,6 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         finally:
             self._let_go()
             del error, failure  # their tracebacks hold this frame
-
-    def _make_websocket(self, receive: Receive, send: Send) -> WebSocket:
-        plan = self.plan
-        websocket = WebSocket(
-            self.scope,
-            receive,
-            send,
-            auto_accept=plan.auto_accept,
-            receive_type=plan.receive_type,
-            send_type=plan.send_type,
-            caught_close_codes=plan.caught_close_codes,
-            peers=plan.peers,
-        )
-        websocket.serve_for(plan.app)
-        return websocket
 
     async def _greet(self, callbacks: list[Arguments]) -> None:
         """Begin the part of the life that `on_close` ends."""
@@ -146,11 +147,15 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
     async def _is_handled(self, error: BaseException) -> bool:
         if is_quiet(error, self.websocket):
             note_quiet(self.scope, error)
+            if isinstance(error, WebSocketRejected):
+                log_refusal(self.websocket, self.plan.name, error.refusal)
             return False
+        if isinstance(error, Refusal) and self.websocket.state is WebSocketState.DISCONNECTED:
+            log_refusal(self.websocket, self.plan.name, error)  # a guard has closed, say
         handler = self.plan.exception_handler(error)
         if handler is None:
             return False
-        answer = await handler(self.websocket, error)
+        answer = await ask_handler(handler, self.websocket, error)
         is_answerable = self.websocket.state is WebSocketState.CONNECTING and can_deny(self.scope)
         if isinstance(answer, HttpResponseBase) and is_answerable:
             await self.websocket.send_denial_response(answer)
@@ -165,13 +170,27 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                 logger.info("%s (%s): %s", self.plan.path, self.plan.name, note)
             await self._say_farewell(ending.code, ending.reason)
         if websocket.state is WebSocketState.CONNECTING:
-            log_refusal(websocket.path, self.plan.name, ending.refusal)
-            await self._send_last(websocket.refuse(ending.refusal))
+            try:
+                log_refusal(websocket, self.plan.name, ending.refusal)
+            finally:
+                if ending.is_explicit and websocket.closes_to_refuse:
+                    await self._send_last(websocket.close(ending.code, ending.reason))
+                else:
+                    await self._send_last(websocket.refuse(ending.refusal))
         elif websocket.state is WebSocketState.CONNECTED:
             await self._send_last(websocket.close(ending.code, ending.reason))
         elif websocket.state is WebSocketState.RESPONSE:  # one that the handler left unfinished
             body = {"type": "websocket.http.response.body", "body": b"", "more_body": False}
             await self._send_last(websocket.send_event(body))
+        else:  # another task may be refusing it still
+            await self._send_last(websocket.settle())
+
+    async def _dismiss(self, departure: Departure) -> None:
+        """End the connection from a task that is not its own, whatever its handler does."""
+        if self.websocket.state is not WebSocketState.RESPONSE:  # the handler is sending that
+            code, reason, refusal = departure
+            note = f"told to go with {code} {reason}"
+            await self._finish(Ending(code, reason, refusal, note=note, is_explicit=True))
 
     async def _send_last(self, message: Awaitable[None]) -> None:
         try:
@@ -192,10 +211,11 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         self._parting = asyncio.get_running_loop().create_future()
         cancelled = False
         try:
+            where = ("on_close", self.plan.path, self.plan.name)
             for call, arguments in zip(self.plan.on_close, due, strict=True):
                 step = self._call_on_close(call, arguments, code, reason)
                 try:
-                    await self._bounded(step, "on_close")
+                    await bounded(step, CLEANUP_TIMEOUT, where, self.scope)
                 except asyncio.CancelledError:  # interrupts one callback and skips no other
                     cancelled = True
         finally:
@@ -239,26 +259,11 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
     def _let_go(self) -> None:
         """Do what cleanup must not miss even where nothing can be awaited any more."""
         self.plan.peers.discard(self.websocket)
+        self._lease.release()
+        self._permit.end()
         if self._slot is not None:
             self._slot.release()
         self.websocket.forget()
-
-    async def _bounded(self, step: Awaitable[None], name: str) -> None:
-        limit = asyncio.timeout(CLEANUP_TIMEOUT)
-        try:
-            async with limit:
-                await step
-        except WebSocketDisconnect:
-            pass
-        except Exception as error:
-            where = (name, self.plan.path, self.plan.name)
-            if limit.expired() and isinstance(error, TimeoutError):
-                logger.error(
-                    "%s of %s (%s) took over %g s and was given up", *where, CLEANUP_TIMEOUT
-                )
-            else:
-                logger.exception("Exception in %s of %s (%s)", *where)
-            note_quiet(self.scope, error)
 
     async def open_channel(self) -> str:
         """Return `channel_name`, made now unless it was made before.

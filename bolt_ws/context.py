@@ -9,13 +9,28 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What an authentication backend found out. `user_id` is always text."""
+    """What an authentication backend found out. `user_id` is always text, and never empty.
+
+    Raises `TypeError` and `ValueError` for one that is not.
+    """
 
     user_id: str
     is_staff: bool = False
     is_superuser: bool = False
     permissions: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: float | None = None
+    """When the credential expires, in seconds since the epoch; then the connection is closed."""
+    is_ambient: bool = False
+    """Whether a browser sends the credential by itself, as it does cookies, for any page."""
+    user: Any = field(default=None, compare=False, repr=False)
+    """Django's user, where the backend has loaded it anyway."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.user_id, str):
+            raise TypeError(f"a user's id is text, str(user.pk), and not {self.user_id!r}")
+        if not self.user_id:
+            raise ValueError("a user's id is text, str(user.pk), and not empty")
 
 
 class ConnectionContext(dict[str, Any]):

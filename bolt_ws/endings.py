@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
 from django.http import Http404
 
+from .admission import too_late
+from .conf import get_settings
 from .exceptions import (
     InvalidJSON,
     Refusal,
     UnexpectedFrame,
+    WebSocketDisconnect,
     WebSocketException,
     WebSocketRejected,
 )
 from .handshake import Scope
-from .states import CloseCode, shorten_reason
+from .states import CloseCode, WebSocketState, shorten_reason
 from .websocket import WebSocket
+
+logger = logging.getLogger("bolt_ws")
+
+ExceptionHandler = Callable[[WebSocket, Any], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +43,12 @@ class Ending:
     refusal: Refusal
     is_raised_on: bool = False
     note: str = ""
+    is_explicit: bool = False
+    """The code was chosen for this very end: `refuse="close"` delivers it as it is."""
 
 
 _NOT_ACCEPTED = Refusal(403, "rejected", "The connection was not accepted")
-_SHUTTING_DOWN = Refusal(503, "shutting_down", "The server is shutting down")
+_SHUTTING_DOWN = Refusal(503, "shutting_down", "The server is shutting down", {"Retry-After": "1"})
 
 NORMAL_ENDING = Ending(CloseCode.NORMAL_CLOSURE, "", _NOT_ACCEPTED)
 """The handler returned."""
@@ -55,7 +67,7 @@ def how_to_end(error: BaseException, websocket: WebSocket) -> Ending:
             return Ending(4000 + error.status, shorten_reason(error.detail), error)
         case WebSocketException():
             refusal = Refusal(403, "rejected", error.reason or _NOT_ACCEPTED.detail)
-            return Ending(error.code, error.reason, refusal)
+            return Ending(error.code, error.reason, refusal, is_explicit=True)
         case UnexpectedFrame() | InvalidJSON():  # the client's fault, so no error of ours
             reason = shorten_reason(str(error))
             return Ending(error.close_code, reason, _failure(error), note=str(error))
@@ -73,6 +85,20 @@ def how_to_end(error: BaseException, websocket: WebSocket) -> Ending:
             name = type(error).__name__ if settings.DEBUG else ""
             reason = shorten_reason(name)
             return Ending(CloseCode.SERVER_ERROR, reason, _failure(error), is_raised_on=True)
+
+
+async def ask_handler(handler: ExceptionHandler, websocket: WebSocket, error: BaseException) -> Any:
+    """Return what an exception handler answers; before accept, it has as long as admission."""
+    if websocket.state is not WebSocketState.CONNECTING:
+        return await handler(websocket, error)
+    deadline = asyncio.timeout(get_settings().admission_timeout)
+    try:
+        async with deadline:
+            return await handler(websocket, error)
+    except TimeoutError as late:
+        if not deadline.expired():
+            raise
+        raise too_late() from late
 
 
 def is_quiet(error: BaseException, websocket: WebSocket) -> bool:
@@ -93,6 +119,24 @@ def note_quiet(scope: Scope, error: BaseException) -> None:
     note = scope.get(QUIET)
     if note is not None:
         note(error)
+
+
+async def bounded(
+    step: Awaitable[None], seconds: float, where: tuple[str, str, str], scope: Scope
+) -> None:
+    """Await a step of the cleanup for `seconds` at most. What it raises is logged only."""
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            await step
+    except WebSocketDisconnect:
+        pass
+    except Exception as error:
+        if limit.expired() and isinstance(error, TimeoutError):
+            logger.error("%s of %s (%s) took over %g s and was given up", *where, seconds)
+        else:
+            logger.exception("Exception in %s of %s (%s)", *where)
+        note_quiet(scope, error)
 
 
 def _messages(error: ValidationError) -> str:

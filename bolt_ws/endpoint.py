@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import dataclasses
 import functools
 import inspect
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from .admission import Admission, check_auth, check_guards
 from .auth.backends import Authentication
@@ -17,37 +18,21 @@ from .auth.guards import Guard
 from .consumer import BoltConsumer, compile_consumer
 from .exceptions import DeclarationError
 from .handshake import Reverser
+from .options import (
+    EndpointOptions,
+    check_codes,
+    check_middleware,
+    check_options,
+    compile_types,
+    merged,
+)
+from .origin import check_origins
 from .peers import Peers
 from .plan import Call, Plan
 from .routing import Application, Pattern
-from .values import ValueType, compile_value_type
 
 Handler = Callable[..., Any]
-Middleware = Callable[[Any], Any]
 _Callback = TypeVar("_Callback", bound=Callable[..., Any])
-
-
-class EndpointOptions(TypedDict, total=False):
-    """What an endpoint can say besides its path."""
-
-    name: str | None
-    """Else the function's name, while that is unique."""
-    auth: Sequence[Authentication] | None
-    """Authentication backends; None is the API's."""
-    guards: Sequence[Guard] | None
-    """Conditions before accept; None is the API's."""
-    auto_accept: bool | None
-    """None accepts at first use, True before the handler, False leaves it to the handler."""
-    value_type: Any
-    """`receive_type` and `send_type` in one."""
-    receive_type: Any
-    """What `receive()` gives: "text", "bytes", "json", "event" or a type to validate against."""
-    send_type: Any
-    """What `send()` takes."""
-    caught_close_codes: Any
-    """Codes of a client's close that end the handler quietly; the builtin `all` is every one."""
-    middleware: Sequence[Middleware] | None
-    """ASGI middleware around the endpoint, the outermost first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +42,8 @@ class Inherited:
     app: Reverser
     auth: Sequence[Authentication] = ()
     guards: Sequence[Guard] = ()
+    origins: Sequence[str] = ()
+    refuse: str = "deny"
     exception_handlers: tuple[Mapping[type[Exception], Handler], ...] = ()
     dependency_overrides: tuple[Mapping[Handler, Handler], ...] = ()
 
@@ -82,7 +69,7 @@ class Endpoint:
         self._shared = _Shared()
         if isinstance(handler, Endpoint):  # one function under several paths
             # What the new path does not say is as it was: no path is less guarded by an omission.
-            options = _merged(handler.options, options)
+            options = merged(handler.options, options)
             self._shared, handler = handler._shared, handler.handler
         self.options: EndpointOptions = options
         self.handler: Handler = handler
@@ -94,14 +81,16 @@ class Endpoint:
         self._plans: dict[object, tuple[Inherited, Plan, type[BoltConsumer]]] = {}
         functools.update_wrapper(self, handler, updated=())
         with self._named_in_errors():
-            _check_options(options)
+            check_options(options)
             auth, guards = options.get("auth"), options.get("guards")
             self.auth = None if auth is None else check_auth(auth)
             self.guards = None if guards is None else check_guards(guards)
-            self.middleware = _check_middleware(options.get("middleware"))
-            self._types = _compile_types(options)
+            origins = options.get("origins")
+            self.origins = None if origins is None else check_origins(origins)
+            self.middleware = check_middleware(options.get("middleware"))
+            self._types = compile_types(options)
             self._auto_accept = options.get("auto_accept")
-            self._caught = _check_codes(options.get("caught_close_codes", builtins.all))
+            self._caught = check_codes(options.get("caught_close_codes", builtins.all))
             _check_handler(handler)
         self._shared.endpoints.append(self)
 
@@ -140,21 +129,31 @@ class Endpoint:
 
     def compile(self, pattern: Pattern, inherited: Inherited) -> type[BoltConsumer]:
         """Return the consumer class that serves the handler at `pattern`, made once."""
-        auth = inherited.auth if self.auth is None else self.auth
-        guards = inherited.guards if self.guards is None else self.guards
+        inherited = self._with_own(inherited)
         around = (inherited.exception_handlers, inherited.dependency_overrides)
         key = (
             pattern.route,
             id(inherited.app),
-            tuple(map(id, auth)),
-            tuple(map(id, guards)),
+            tuple(map(id, inherited.auth)),
+            tuple(map(id, inherited.guards)),
+            tuple(inherited.origins),
+            inherited.refuse,
             tuple(tuple(map(id, each)) for each in around),
         )
         if key not in self._plans:
             with self._named_in_errors():
-                plan = self._make_plan(pattern, inherited, auth, guards)
+                plan = self._make_plan(pattern, inherited)
             self._plans[key] = (inherited, plan, compile_consumer(plan))
         return self._plans[key][2]
+
+    def _with_own(self, inherited: Inherited) -> Inherited:
+        return dataclasses.replace(
+            inherited,
+            auth=inherited.auth if self.auth is None else self.auth,
+            guards=inherited.guards if self.guards is None else self.guards,
+            origins=inherited.origins if self.origins is None else self.origins,
+            refuse=self.options.get("refuse") or inherited.refuse,
+        )
 
     def application(self, consumer: type[BoltConsumer]) -> Application:
         """Return the ASGI application of a compiled endpoint, its middleware around it."""
@@ -168,21 +167,18 @@ class Endpoint:
                 )
         return application
 
-    def _make_plan(
-        self,
-        pattern: Pattern,
-        inherited: Inherited,
-        auth: Sequence[Authentication],
-        guards: Sequence[Guard],
-    ) -> Plan:
-        taken = {name for backend in auth for name in backend.taken}
+    def _make_plan(self, pattern: Pattern, inherited: Inherited) -> Plan:
+        taken = {name for backend in inherited.auth for name in backend.taken}
         names = pattern.names
         receive_type, send_type = self._types
         return Plan(
             name=self.name,
             path=pattern.path,
             handler=Call(self.handler, names, taken),
-            admission=Admission(auth, guards),
+            admission=Admission(inherited.auth, inherited.guards, inherited.origins),
+            refuse=inherited.refuse,
+            opt=self.options.get("opt") or {},
+            closes_at_expiry=self.options.get("close_at_expiry") is not False,
             app=inherited.app,
             peers=self._peers,
             on_connect=[Call(each, names, taken) for each in self._shared.on_connect],
@@ -224,26 +220,6 @@ class Endpoint:
 _GIVEN = ("code", "reason")
 
 
-def _merged(old: EndpointOptions, new: EndpointOptions) -> EndpointOptions:
-    kept = {name: value for name, value in old.items() if name != "name"}
-    said = {name: value for name, value in new.items() if value is not None}
-    return cast("EndpointOptions", {**kept, **said})
-
-
-def _check_options(options: EndpointOptions) -> None:
-    known = EndpointOptions.__annotations__
-    if unknown := sorted(options.keys() - known.keys()):
-        raise DeclarationError(
-            f"unknown option {', '.join(map(repr, unknown))}; known are {', '.join(sorted(known))}"
-        )
-    if not isinstance(options.get("name"), str | None):
-        raise DeclarationError(f"name must be text, not {options['name']!r}")
-    if not isinstance(options.get("auto_accept"), bool | None):
-        raise DeclarationError(
-            f"auto_accept must be None, True or False, not {options['auto_accept']!r}"
-        )
-
-
 def _check_handler(handler: Any) -> None:
     if not callable(handler) or isinstance(handler, type):
         raise DeclarationError(f"{handler!r} is no function")
@@ -252,36 +228,3 @@ def _check_handler(handler: Any) -> None:
     call = handler if inspect.isroutine(handler) else type(handler).__call__
     if inspect.isasyncgenfunction(call) or inspect.isgeneratorfunction(call):
         raise DeclarationError("a handler is no generator: it has a `yield`")
-
-
-def _check_middleware(middleware: Sequence[Middleware] | None) -> tuple[Middleware, ...]:
-    if middleware is None:
-        return ()
-    if not isinstance(middleware, list | tuple) or not all(map(callable, middleware)):
-        raise DeclarationError(
-            f"middleware must be a list of functions that take an ASGI application, not "
-            f"{middleware!r}"
-        )
-    return tuple(middleware)
-
-
-def _compile_types(options: EndpointOptions) -> tuple[ValueType | None, ValueType | None]:
-    both = options.get("value_type")
-    receive = options.get("receive_type", both)
-    send = options.get("send_type", both)
-    return (
-        None if receive is None else compile_value_type(receive),
-        None if send is None else compile_value_type(send),
-    )
-
-
-def _check_codes(codes: Any) -> frozenset[int] | None:
-    if codes is builtins.all:
-        return None
-    if not isinstance(codes, list | tuple | set | frozenset) or not all(
-        type(code) is int and 1000 <= code <= 4999 for code in codes
-    ):
-        raise DeclarationError(
-            f"caught_close_codes must be a tuple of close codes or the builtin all, not {codes!r}"
-        )
-    return frozenset(codes)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import SplitResult, quote, unquote_plus, urlsplit
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Protocol
+from urllib.parse import quote, unquote_plus
 
 from django.conf import settings
 from django.http import QueryDict
@@ -13,6 +13,8 @@ from django.http.cookie import parse_cookie
 from django.utils.datastructures import CaseInsensitiveMapping
 
 from .context import ConnectionContext, Identity
+from .urls import URL, Address
+from .users import load_user, load_user_blocking
 
 Scope = MutableMapping[str, Any]
 """An ASGI connection scope (ASGI specification, "WebSocket Connection Scope")."""
@@ -27,61 +29,23 @@ class Reverser(Protocol):
         """Return the path of an endpoint."""
 
 
-class Address(NamedTuple):
-    """The client's end of the connection."""
-
-    host: str
-    port: int
-
-
-class URL(str):
-    """A URL: text, with its parts as attributes, named as in `urllib.parse.urlsplit`."""
-
-    __slots__ = ()
-
-    @property
-    def parts(self) -> SplitResult:
-        """All parts at once."""
-        return urlsplit(str(self))
-
-    @property
-    def scheme(self) -> str:
-        """`ws` or `wss`."""
-        return self.parts.scheme
-
-    @property
-    def netloc(self) -> str:
-        """Host and port as they stand in the URL."""
-        return self.parts.netloc
-
-    @property
-    def hostname(self) -> str | None:
-        """The host without its port, in lower case."""
-        return self.parts.hostname
-
-    @property
-    def port(self) -> int | None:
-        """The port, None where the URL names none."""
-        return self.parts.port
-
-    @property
-    def path(self) -> str:
-        """The path, `root_path` included."""
-        return self.parts.path
-
-    @property
-    def query(self) -> str:
-        """What stands behind the `?`."""
-        return self.parts.query
-
-
 class Handshake:
     """The request that opened a connection, read only.
 
     Two handshakes are equal only if they are the same one: a connection can stand in a set.
     """
 
-    __slots__ = ("__weakref__", "_app", "_cache", "auth", "context", "scope", "taken")
+    __slots__ = (
+        "__weakref__",
+        "_app",
+        "_cache",
+        "answer",
+        "auth",
+        "context",
+        "opt",
+        "scope",
+        "taken",
+    )
 
     def __init__(self, scope: Scope) -> None:
         if scope["type"] != "websocket":
@@ -90,6 +54,11 @@ class Handshake:
         self.context = ConnectionContext()
         self.auth: Identity | None = None
         """What the authentication backend found out, None while anonymous."""
+        self.opt: Mapping[str, Any] = {}
+        """What the endpoint's declaration says of it, `opt={...}`, for guards to see."""
+        self.answer: str | None = None
+        """The subprotocol that `accept()` answers with where none is named: the label that came
+        with a credential among the subprotocols, which a browser insists on."""
         self._app: Reverser | None = None
         self.taken: frozenset[str] = frozenset()
         """Names of the query parameters that an authentication backend took."""
@@ -209,20 +178,26 @@ class Handshake:
     @property
     def session(self) -> Any:
         """Django's session, where `channels.sessions.SessionMiddlewareStack` put one."""
-        return self._from_middleware("session", "channels.sessions.SessionMiddlewareStack")
+        if "session" not in self.scope:
+            raise RuntimeError(
+                "websocket.session needs a middleware that fills the scope, "
+                "channels.sessions.SessionMiddlewareStack for instance"
+            )
+        return self.scope["session"]
 
     @property
     def user(self) -> Any:
-        """The user, where `channels.auth.AuthMiddlewareStack` put one."""
-        return self._from_middleware("user", "channels.auth.AuthMiddlewareStack")
+        """Django's user: who authenticated, else the one of `channels.auth.AuthMiddlewareStack`.
 
-    def _from_middleware(self, key: str, middleware: str) -> Any:
-        if key not in self.scope:
-            raise RuntimeError(
-                f"websocket.{key} needs a middleware that fills the scope, {middleware} for "
-                "instance; who authenticated is in websocket.context and websocket.auth"
-            )
-        return self.scope[key]
+        Else an `AnonymousUser`. It is loaded at the first use, and that is a query: in a coroutine
+        it raises `SynchronousOnlyOperation` where `auser()` was not awaited before. Raises
+        `AuthenticationFailed` for a user who is not in the database, or inactive.
+        """
+        return load_user_blocking(self)
+
+    async def auser(self) -> Any:
+        """Return `user`, loaded at the first use. Raises `AuthenticationFailed`."""
+        return await load_user(self)
 
     @property
     def _origin(self) -> str:
@@ -261,15 +236,49 @@ class Handshake:
 
         For authentication backends: a credential that was read is seen by nobody after it.
         """
-        values: list[str] = self.query_params.getlist(name)
-        if values:
-            # Cut out of the raw text, so that all other parameters stay as they were sent.
-            kept = (
-                part
-                for part in self.scope["query_string"].split(b"&")
-                if unquote_plus(part.partition(b"=")[0].decode("latin-1")) != name
-            )
+        raw: bytes = self.scope.get("query_string", b"")
+        # Cut out of the raw text, so that all other parameters stay as they were sent; and before
+        # it is parsed, which Django may refuse: no error leaves the credential where it was.
+        parts = raw.split(b"&")
+        kept = [part for part in parts if _name_of(part) != name]
+        if len(kept) < len(parts):
             self.scope["query_string"] = b"&".join(kept)
             self.taken |= {name}
-            self._cache.pop("query_params")
+            found = self._cache.pop("query_params", None) or QueryDict(raw, encoding="utf-8")
+        else:
+            found = self.query_params
+        values: list[str] = found.getlist(name)
         return values
+
+    def take_header(self, name: str) -> list[str]:
+        """Return the values of a header, and remove it from the scope.
+
+        For authentication backends, as `take_query_param`.
+        """
+        wanted, headers = name.lower().encode("latin-1"), self.scope.get("headers") or ()
+        values = [value.decode("latin-1") for each, value in headers if each.lower() == wanted]
+        if values:
+            self.set_headers(each for each in headers if each[0].lower() != wanted)
+        return values
+
+    def drop_ambient(self) -> None:
+        """Forget what a browser sends by itself, and what middleware has made of that.
+
+        The page is then nobody's, as with "*" in CORS, which does not cover credentials either.
+        """
+        headers = self.scope.get("headers") or ()
+        self.set_headers(each for each in headers if each[0].lower() != b"cookie")
+        for name in ("cookies", "user"):
+            self._cache.pop(name, None)
+        for name in ("user", "session", "cookies"):
+            self.scope.pop(name, None)
+
+    def set_headers(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Replace the scope's headers, for what takes a credential out of them."""
+        self.scope["headers"] = list(headers)  # a new one: the server keeps its own
+        for name in ("headers", "request"):
+            self._cache.pop(name, None)
+
+
+def _name_of(part: bytes) -> str:
+    return unquote_plus(part.partition(b"=")[0].decode("latin-1"))

@@ -22,10 +22,11 @@ from .exceptions import (
     WebSocketException,
     WebSocketRejected,
 )
-from .handshake import Reverser
+from .handshake import Reverser, Scope
 from .lending import call_with_lent
 from .parameters import Binder, compile_binder
 from .peers import Peers
+from .servers import Receive, Send
 from .signatures import Signature
 from .threads import Slot
 from .values import ValueType
@@ -105,6 +106,9 @@ class Plan:
     peers: Peers
     on_connect: list[Call] = field(default_factory=list)
     on_close: list[Call] = field(default_factory=list)
+    refuse: str = "deny"
+    opt: Mapping[str, Any] = field(default_factory=dict)
+    closes_at_expiry: bool = True
     auto_accept: bool | None = None
     receive_type: ValueType | None = None
     send_type: ValueType | None = None
@@ -119,6 +123,23 @@ class Plan:
     def calls(self) -> list[Call]:
         """The handler and the callbacks, all of whose arguments are bound in admission."""
         return [self.handler, *self.on_connect, *self.on_close]
+
+    def make_websocket(self, scope: Scope, receive: Receive, send: Send) -> WebSocket:
+        """Return a connection that is as the endpoint says, `websocket.connect` being received."""
+        websocket = WebSocket(
+            scope,
+            receive,
+            send,
+            auto_accept=self.auto_accept,
+            receive_type=self.receive_type,
+            send_type=self.send_type,
+            caught_close_codes=self.caught_close_codes,
+            peers=self.peers,
+        )
+        websocket.opt = self.opt
+        websocket.closes_to_refuse = self.refuse == "close"
+        websocket.serve_for(self.app)
+        return websocket
 
     def _handles(self, kind: type[BaseException]) -> bool:
         return any(kind in handlers for handlers in self.exception_handlers)

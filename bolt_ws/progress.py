@@ -22,6 +22,8 @@ class Progress(Handshake):
         "_farewell",
         "_may_accept",
         "_open",
+        "_reauthenticate",
+        "backend",
         "close_code",
         "close_reason",
     )
@@ -33,6 +35,9 @@ class Progress(Handshake):
         self._open = False  # both sides CONNECTED: the one check that a message pays for
         self._may_accept = True
         self._farewell: Callable[[int, str], Awaitable[None]] | None = None  # before our close
+        self._reauthenticate: Callable[[str], Awaitable[None]] | None = None
+        self.backend: object = None
+        """The authentication backend that found out who is there, None while anonymous."""
         self.close_code: int | None = None
         """The code of the first end, whoever caused it. None while there was no end."""
         self.close_reason: str | None = None
@@ -76,8 +81,12 @@ class Progress(Handshake):
     def serve_for(self, app: Reverser) -> None:
         """Note whose connection it is, and that `websocket.connect` has been received already."""
         self._app = app
-        self._client_state = CONNECTED
+        self.note_connect()
         self._may_accept = False
+
+    def note_connect(self) -> None:
+        """Note that `websocket.connect` has been received already."""
+        self._client_state = CONNECTED
 
     def admit(self) -> None:
         """Note that admission has ended: from now on the connection may be accepted."""
@@ -85,8 +94,9 @@ class Progress(Handshake):
 
     def forget(self) -> None:
         """Let go of what refers back to the connection, which has ended."""
-        self._farewell = None
-        self._cache.pop("twin", None)
+        self._farewell = self._reauthenticate = None
+        for name in ("request", "twin"):
+            self._cache.pop(name, None)
 
     @property
     def is_open(self) -> bool:
@@ -96,3 +106,7 @@ class Progress(Handshake):
     def before_close(self, farewell: Callable[[int, str], Awaitable[None]] | None) -> None:
         """Have `farewell` awaited, with code and reason, before our close is sent; None unsets."""
         self._farewell = farewell
+
+    def reauthenticate_by(self, reauthenticate: Callable[[str], Awaitable[None]]) -> None:
+        """Have `reauthenticate` verify the tokens that a handler gives to `reauthenticate()`."""
+        self._reauthenticate = reauthenticate

@@ -17,9 +17,10 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 class HandshakeRequest(ASGIRequest):
     """The GET request that opened a connection, with an empty body.
 
-    `params` are the path's parameters. `user`, `auser` and `session` are there where middleware
-    around the application put them into the scope (Channels' `AuthMiddlewareStack`). A token that
-    an authentication backend took is not in it.
+    `params` are the path's parameters. `user` and `auser` are the connection's, and are there if
+    somebody authenticated or middleware around the application found a user (Channels'
+    `AuthMiddlewareStack`); `session` is there if middleware found one. A token that an
+    authentication backend took is not in it.
     """
 
     def __init__(self, handshake: Handshake) -> None:
@@ -34,12 +35,16 @@ class HandshakeRequest(ASGIRequest):
         self.params: Mapping[str, Any] = handshake.path_params
         if "session" in scope:
             self.session = scope["session"]
-        if "user" in scope:
-            self.user = scope["user"]
-            self.auser = self._get_user
+        self._handshake = handshake
 
-    async def _get_user(self) -> Any:
-        return self.user
+    def __getattr__(self, name: str) -> Any:
+        # Asked for and no attributes of the scope's user: a cookie may be somebody else's than the
+        # token, and a user that is not loaded yet costs a query.
+        if name in ("user", "auser"):
+            handshake = self._handshake
+            if "user" in handshake.scope or handshake.context.get("user_id") is not None:
+                return getattr(handshake, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 def get_request(handshake: Handshake) -> HandshakeRequest:

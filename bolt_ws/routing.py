@@ -16,6 +16,7 @@ from django.urls.converters import get_converters, register_converter
 from django.urls.resolvers import RoutePattern
 
 from .admission import log_refusal
+from .conf import get_settings
 from .consumer import BoltConsumer
 from .exceptions import DeclarationError, Refusal, WebSocketDisconnect
 from .handshake import Scope
@@ -224,8 +225,10 @@ def _remaining_path(scope: Scope) -> str | None:
 
 async def _refuse_unknown(scope: Scope, receive: Receive, send: Send) -> None:
     websocket = WebSocket(scope, receive, send)
+    websocket.closes_to_refuse = get_settings().refuse == "close"
     refusal = Refusal(404, "not_found", "Not found")
-    log_refusal(websocket.path, None, refusal)
+    log_refusal(websocket, None, refusal)
     if (await receive())["type"] == "websocket.connect":
+        websocket.note_connect()
         with contextlib.suppress(WebSocketDisconnect):
             await websocket.refuse(refusal)

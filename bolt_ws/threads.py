@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -107,28 +108,35 @@ class _Worker:
 class _Pool:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: list[_Worker] = []
-        self._taken = 0
+        self._idle: deque[_Worker] = deque()
+        self._started = 0
         self.jobs: set[_Job] = set()
+
+    @property
+    def _taken(self) -> int:
+        return self._started - len(self._idle)
 
     def take(self) -> _Worker:
         with self._lock:
             if self._taken >= get_settings().sync_threads:
                 raise _too_many()
-            self._taken += 1
             if self._idle:
                 return self._idle.pop()
+            self._started += 1
         try:
             return _Worker()
         except RuntimeError:  # the system has no thread left
             with self._lock:
-                self._taken -= 1
+                self._started -= 1
             raise _too_many() from None
 
     def give_back(self, worker: _Worker) -> None:
-        with self._lock:
-            self._taken -= 1
-            self._idle.append(worker)
+        """Have a worker for the next handler.
+
+        Waits for no lock: the garbage collector ends a coroutine whose loop is gone, in any
+        thread and wherever that is, in `take` for instance.
+        """
+        self._idle.append(worker)
 
 
 def _too_many() -> Refusal:
@@ -142,8 +150,8 @@ class Slot:
 
     def __init__(self, pool: _Pool) -> None:
         self._pool = pool
-        self._worker: _Worker | None = pool.take()
-        self._lock = threading.Lock()
+        self._worker = pool.take()
+        self._held = [self._worker]  # until it is given back: who pops it does that
         self._job: _Job | None = None
         self._is_released = False
 
@@ -160,7 +168,6 @@ class Slot:
         end.
         """
         worker, bridge = self._worker, twin.bridge
-        assert worker is not None
         can_wait = True
         job = self._job = _Job(lambda: function(*positional, **named), twin)
         self._pool.jobs.add(job)
@@ -204,22 +211,20 @@ class Slot:
 
     def release(self) -> None:
         """Give the place back: now, or as soon as the handler has ended."""
-        self._free(is_released=True)
+        self._is_released = True
+        self._free()
 
     def end(self, job: _Job) -> None:
         """Note in the thread that the handler has ended."""
         self._pool.jobs.discard(job)
-        self._free(job_ended=True)
+        self._job = None
+        self._free()
 
-    def _free(self, *, is_released: bool = False, job_ended: bool = False) -> None:
-        with self._lock:
-            self._is_released |= is_released
-            if job_ended:
-                self._job = None
-            if not self._is_released or self._job is not None or self._worker is None:
-                return
-            worker, self._worker = self._worker, None
-        self._pool.give_back(worker)
+    def _free(self) -> None:
+        # No lock, as in `give_back`. Of two threads, the later one sees what both have set.
+        if self._is_released and self._job is None:
+            with suppress(IndexError):
+                self._pool.give_back(self._held.pop())
 
 
 _pool = _Pool()

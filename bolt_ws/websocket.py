@@ -45,6 +45,7 @@ class WebSocket(AnsweredConnection):
         self._receive_type = receive_type
         self._send_type = send_type
         self._caught = caught_close_codes
+        self.closes_to_refuse = False
         self._peers = peers
 
     @staticmethod
@@ -61,6 +62,20 @@ class WebSocket(AnsweredConnection):
     def request(self) -> HandshakeRequest:
         """The handshake as Django's request, with the path's parameters in `params`."""
         return get_request(self)
+
+    async def reauthenticate(self, token: str) -> None:
+        """Verify a new token for the same user, and stay until that expires.
+
+        `websocket.context` and `websocket.auth` then say what it says; guards are not asked again.
+        Raises `AuthenticationFailed` for a bad token and for another user's, and changes nothing;
+        `RuntimeError` where nobody authenticated, or by something else than tokens;
+        `WebSocketDisconnected` if the connection was told to go meanwhile.
+        """
+        if self._ended:
+            raise self._disconnected("reauthenticate")
+        if self._reauthenticate is None:
+            raise RuntimeError("Cannot reauthenticate: no authentication backend knows the user")
+        await self._reauthenticate(token)
 
     # Messages
 

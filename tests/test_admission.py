@@ -14,7 +14,7 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation, Valida
 from django.http import Http404
 from django.test import override_settings
 
-from bolt_ws import WebSocket, WebSocketException
+from bolt_ws import BoltAPI, WebSocket, WebSocketException
 from bolt_ws.auth import AllowAny, Authentication, AuthenticationFailed, Guard, Identity
 from bolt_ws.auth.backends import nonblocking
 from tests.support import Connection, close, serve, status, talk, text
@@ -280,8 +280,9 @@ async def test_a_backend_that_returns_no_identity_lets_nobody_in(answer: Any) ->
 
 
 async def test_a_broken_setting_refuses() -> None:
+    application = serve(handler)
     with override_settings(BOLT_WS={"ADMISSION_TIMEOUT": "soon"}):
-        connection = Connection(serve(handler))
+        connection = Connection(application)
         with contextlib.suppress(Exception):
             await connection.end()
     assert len(connection.terminal) == 1
@@ -315,3 +316,105 @@ async def test_what_a_guard_raises_means_what_it_means_in_a_handler(
         raise error
 
     assert await status(serve(handler, guards=[guard(look)])) == expected
+
+
+async def test_an_identity_of_nobody_refuses_and_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def authenticate(websocket: WebSocket) -> Identity:
+        return Identity("")
+
+    assert await status(serve(handler, auth=[backend(authenticate)])) == 500
+    assert "a user's id is text" in caplog.text
+
+
+async def test_a_path_is_logged_no_longer_than_it_helps(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(websocket: WebSocket) -> bool:
+        raise LookupError
+
+    application = serve(handler, "/{rest:path}", guards=[guard(fail)])
+    assert await status(application, "/" + "\0" * 60_000) == 500
+    first, second = caplog.records
+    assert len(first.getMessage()) < 1000
+    assert len(second.getMessage()) < 1000
+    assert len(second.__dict__["refusal"]["path"]) == 200
+
+
+async def test_every_backend_discards_though_another_fails() -> None:
+    seen: list[str] = []
+
+    def failing(name: str) -> Authentication:
+        def discard_credentials(websocket: WebSocket) -> None:
+            seen.append(f"{name} {str(websocket.url).partition('/')[2]}")
+            raise LookupError(name)
+
+        made = backend(lambda websocket: None)
+        made.discard_credentials = discard_credentials  # type: ignore[method-assign,assignment]
+        return made
+
+    class Last(Authentication):
+        def authenticate(self, websocket: Any) -> None: ...
+
+        def discard_credentials(self, websocket: Any) -> None:
+            seen.append("last")
+
+    auth = [failing("one"), failing("two"), Last()]
+    assert await status(serve(handler, auth=auth, guards=[AllowAny()])) == 500
+    assert [each.split()[0] for each in seen] == ["one", "two", "last"]
+
+
+@pytest.mark.parametrize("refuse", ["deny", "close"])
+async def test_an_exception_handler_has_no_longer_than_admission(
+    refuse: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def denied(websocket: WebSocket) -> bool:
+        raise PermissionDenied
+
+    api = BoltAPI(refuse=refuse)
+
+    @api.exception_handler(PermissionDenied)
+    async def hang(websocket: WebSocket, error: PermissionDenied) -> None:
+        await asyncio.Event().wait()
+
+    api.websocket("/", guards=[guard(denied)])(handler)
+    with override_settings(BOLT_WS={"ADMISSION_TIMEOUT": 0.05}):
+        sent = await Connection(api.as_asgi(), deny=True).end()
+    if refuse == "deny":
+        assert sent[0]["status"] == 503
+    else:
+        assert sent[1] == close(4503, "Admission took too long")
+    assert "503 admission_timeout" in caplog.text
+
+
+async def test_an_exception_handler_of_an_open_connection_takes_its_time() -> None:
+    api = BoltAPI()
+
+    @api.exception_handler(LookupError)
+    async def explain(websocket: WebSocket, error: LookupError) -> None:
+        await asyncio.sleep(0.1)
+        await websocket.close(4000)
+
+    @api.websocket("/")
+    async def fail(websocket: WebSocket) -> None:
+        await websocket.accept()
+        raise LookupError
+
+    with override_settings(BOLT_WS={"ADMISSION_TIMEOUT": 0.02}):
+        assert (await Connection(api.as_asgi()).end())[1] == close(4000)
+
+
+async def test_a_timeout_of_an_exception_handler_itself_is_a_fault() -> None:
+    api = BoltAPI()
+
+    @api.exception_handler(LookupError)
+    async def give_up(websocket: WebSocket, error: LookupError) -> None:
+        raise TimeoutError
+
+    @api.websocket("/")
+    async def fail(websocket: WebSocket) -> None:
+        raise LookupError
+
+    connection = Connection(api.as_asgi(), deny=True)
+    with pytest.raises(TimeoutError):
+        await connection.end()
+    assert connection.sent[0]["status"] == 500

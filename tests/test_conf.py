@@ -1,5 +1,6 @@
 """The BOLT_WS setting."""
 
+import math
 from typing import Any
 
 import pytest
@@ -32,6 +33,10 @@ def test_a_setting_is_read_again_after_it_changed() -> None:
         ({"JWT_KEY": 5}, "JWT_KEY"),
         ({"APIS": "chat.api:api"}, "APIS"),
         ({"ADMISSION_TIMEOUT": "soon"}, "ADMISSION_TIMEOUT"),
+        ({"ADMISSION_TIMEOUT": 0}, "ADMISSION_TIMEOUT"),
+        ({"ADMISSION_TIMEOUT": 5.0}, "ADMISSION_TIMEOUT"),
+        ({"ADMISSION_TIMEOUT": math.inf}, "ADMISSION_TIMEOUT"),
+        ({"ADMISSION_TIMEOUT": math.nan}, "ADMISSION_TIMEOUT"),
         ([], "BOLT_WS"),
     ],
 )

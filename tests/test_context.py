@@ -1,5 +1,8 @@
 """The storage of one connection."""
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from bolt_ws import ConnectionContext, WebSocket
@@ -89,3 +92,13 @@ async def test_each_connection_has_its_own() -> None:
     await talk(application)
     assert len(seen) == 2
     assert seen[0] is not seen[1]
+
+
+@pytest.mark.parametrize(
+    ("user_id", "error"), [(7, TypeError), (None, TypeError), ("", ValueError)]
+)
+def test_a_users_id_is_text(user_id: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="a user's id is text"):
+        Identity(user_id)
+    with pytest.raises(error):
+        dataclasses.replace(Identity("7"), user_id=user_id)

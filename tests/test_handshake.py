@@ -5,6 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.core.exceptions import TooManyFieldsSent
 from django.http import QueryDict
 from django.test import override_settings
 
@@ -163,3 +164,17 @@ def test_repr_shows_path_and_id_but_no_query() -> None:
 
 def test_path_params_are_empty_outside_of_a_route() -> None:
     assert handshake().path_params == {}
+
+
+@pytest.mark.parametrize("looked_before", [True, False])
+def test_a_parameter_is_taken_though_there_are_too_many(looked_before: bool) -> None:
+    rest = "&".join(f"a{number}=1" for number in range(1100))
+    websocket = handshake(query_string=f"token=SECRET&{rest}&%74oken=SECRET".encode())
+    if looked_before:
+        with pytest.raises(TooManyFieldsSent):
+            _ = websocket.query_params
+    with pytest.raises(TooManyFieldsSent):
+        websocket.take_query_param("token")
+    assert websocket.scope["query_string"] == rest.encode()
+    assert "SECRET" not in str(websocket.url)
+    assert websocket.taken == {"token"}

@@ -1,5 +1,6 @@
 """JSON Web Tokens before accept."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -10,13 +11,16 @@ from typing import Any
 
 import jwt
 import pytest
+from asgiref.sync import SyncToAsync
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings
+from django.db import connection
 from django.http import QueryDict
 from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.warnings import InsecureKeyLengthWarning
 
 from bolt_ws import DeclarationError, WebSocket
 from bolt_ws.auth import AllowAny, AuthenticationFailed, JWTAuthentication
@@ -50,6 +54,24 @@ def encode_part(data: Any) -> str:
 def sign(payload: bytes, key: str | None = None) -> str:
     """A token with a good signature over any payload, which PyJWT would not make."""
     return jwt.api_jws.encode(payload, key or settings.SECRET_KEY, algorithm="HS256")
+
+
+def sign_parts(header: bytes, payload: bytes) -> str:
+    """The same, with any header too."""
+    signed = f"{encode_part(header)}.{encode_part(payload)}"
+    digest = hmac.new(settings.SECRET_KEY.encode(), signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{encode_part(digest)}"
+
+
+def typed(typ: Any) -> str:
+    header = json.dumps({"alg": "HS256", "typ": typ}).encode()
+    return sign_parts(header, b'{"sub":"1","exp":9999999999}')
+
+
+def detached() -> str:
+    return jwt.api_jws.encode(
+        b'{"sub":"1","exp":9999999999}', settings.SECRET_KEY, "HS256", is_payload_detached=True
+    )
 
 
 async def test_a_good_token() -> None:
@@ -140,6 +162,42 @@ BAD_TOKENS = {
         settings.SECRET_KEY,
         headers={"crit": ["exp"], "exp": 1},
     ),
+    "critical b64, which PyJWT knows": lambda: sign_parts(
+        b'{"alg":"HS256","crit":["b64"],"b64":true}', b'{"sub":"1","exp":9999999999}'
+    ),
+    "b64 alone": lambda: sign_parts(b'{"alg":"HS256","b64":true}', b'{"sub":"1","exp":9999999999}'),
+    "detached payload": lambda: detached(),
+    "a member twice in the header": lambda: sign_parts(
+        b'{"alg":"none","alg":"HS256"}', b'{"sub":"1","exp":9999999999}'
+    ),
+    "a token of another type": lambda: typed("logout+jwt"),
+    "a type that is no text": lambda: typed(["JWT"]),
+    "a key ID that is no text": lambda: sign_parts(
+        b'{"alg":"HS256","kid":1}', b'{"sub":"1","exp":9999999999}'
+    ),
+    "a key ID that is null": lambda: sign_parts(
+        b'{"alg":"HS256","kid":null}', b'{"sub":"1","exp":9999999999}'
+    ),
+    "a token in a token": lambda: sign(make_token().encode()),
+    "a JSON text in a token": lambda: sign(json.dumps(make_token()).encode()),
+    "signed by the key that it brings along": lambda: jwt.encode(
+        {"sub": "1", "exp": time.time() + 60},
+        OTHER_KEY,
+        headers={"jwk": {"kty": "oct", "k": encode_part(OTHER_KEY.encode())}, "jku": "https://x/"},
+    ),
+    "a claim twice": lambda: sign(b'{"sub":"1","sub":"2","exp":9999999999}'),
+    "a claim's member twice": lambda: sign(b'{"sub":"1","exp":9999999999,"a":[{"b":1,"b":2}]}'),
+    "NaN in some claim": lambda: sign(b'{"sub":"1","exp":9999999999,"a":NaN}'),
+    "a byte order mark": lambda: sign(b'\xef\xbb\xbf{"sub":"1","exp":9999999999}'),
+    "a payload in UTF-16": lambda: sign('{"sub":"1","exp":9999999999}'.encode("utf-16")),
+    "exp has 400 digits": lambda: sign(b'{"sub":"1","exp":' + b"9" * 400 + b"}"),
+    "iat is text": lambda: sign(b'{"sub":"1","exp":9999999999,"iat":"1"}'),
+    "nbf is true": lambda: sign(b'{"sub":"1","exp":9999999999,"nbf":true}'),
+    "sub has a line break": lambda: make_token(sub="1\n2"),
+    "sub has a NUL": lambda: make_token(sub="1\x00"),
+    "sub has half a surrogate": lambda: sign(b'{"sub":"\\ud800","exp":9999999999}'),
+    "a refresh token": lambda: make_token(token_type="refresh"),
+    "a token type that is null": lambda: sign(b'{"sub":"1","exp":9999999999,"token_type":null}'),
     "payload is a list": lambda: sign(b"[]"),
     "payload is no json": lambda: sign(b"{"),
     "payload is no utf-8": lambda: sign(b'{"sub":"\xff","exp":9999999999}'),
@@ -279,6 +337,90 @@ async def test_a_claim_that_names_no_user(value: Any) -> None:
     assert not await entered(make_token(uid=value), user_id_claim="uid")
 
 
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "application/at+JWT", "application/jwt"])
+async def test_a_type_that_an_access_token_may_have(typ: str) -> None:
+    assert await entered(typed(typ))
+
+
+async def test_what_a_header_says_of_keys_is_not_read() -> None:
+    headers = {"kid": "x", "jku": "https://evil.example/", "x5u": "https://evil.example/"}
+    claims = {"sub": "1", "exp": time.time() + 60}
+    assert await entered(jwt.encode(claims, settings.SECRET_KEY, headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("token_type", "claim", "expected"),
+    [
+        (None, None, True),
+        (None, "access", True),
+        (None, "Access", False),
+        (None, "sliding", False),
+        (None, "", False),
+        (None, ["access"], False),
+        ("access", "access", True),
+        ("access", None, False),
+        ("access", "refresh", False),
+        ("sliding", "sliding", True),
+        ("sliding", "access", False),
+    ],
+)
+async def test_token_type(token_type: Any, claim: Any, expected: bool) -> None:
+    assert await entered(make_token(token_type=claim), token_type=token_type) is expected
+
+
+async def test_required_claims() -> None:
+    required = {"required_claims": ["jti", "room"]}
+    assert await entered(make_token(jti="1", room=0), **required)
+    assert not await entered(make_token(jti="1"), **required)
+    assert not await entered(
+        sign(b'{"sub":"1","exp":9999999999,"jti":"1","room":null}'), **required
+    )
+
+
+@pytest.mark.parametrize("leeway", [0, 30])
+async def test_the_identity_expires_with_the_token(leeway: float) -> None:
+    exp = int(time.time()) + 60
+    identity = await JWTAuthentication(leeway=leeway).authenticate_token(make_token(exp=exp))
+    assert identity.expires_at == exp + leeway
+    assert isinstance(identity.expires_at, float)
+    assert not identity.is_ambient
+
+
+@pytest.mark.parametrize("token", [None, 7, b"a.b.c", ["a"], {}])
+async def test_what_is_no_text_is_no_token(token: Any) -> None:
+    with pytest.raises(AuthenticationFailed):
+        await JWTAuthentication().authenticate_token(token)
+
+
+async def test_a_connect_costs_no_thread_and_no_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("a thread hop")
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+
+    # Outside of pytest-django's marks, a query is an error too.
+    monkeypatch.setattr(SyncToAsync, "__call__", fail)
+    monkeypatch.setattr(asyncio.get_running_loop(), "run_in_executor", fail)
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_soon_threadsafe", fail)
+    application = serve(handler, auth=[JWTAuthentication()])
+    assert await status(application, query=f"token={make_token()}") == 101
+    header = [(b"authorization", f"Bearer {make_token()}".encode())]
+    assert await status(application, headers=header) == 101
+
+
+def test_a_connect_with_a_database_that_is_forbidden() -> None:
+    with pytest.raises(RuntimeError, match="Database access not allowed"):
+        connection.ensure_connection()
+
+
+async def test_a_key_that_is_too_short_verifies_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.warns(InsecureKeyLengthWarning):
+        token = make_token("short")
+    assert await status(guarded(key="short"), query=f"token={token}") == 500
+    assert "InvalidKeyError: The HMAC key is 5 bytes long" in caplog.text
+
+
 async def test_a_key_of_its_own() -> None:
     assert await entered(make_token(OTHER_KEY), key=OTHER_KEY)
     assert not await entered(make_token(), key=OTHER_KEY)
@@ -301,8 +443,25 @@ async def test_the_key_of_the_settings() -> None:
         ({"algorithms": "HS256"}, "algorithms must be a list"),
         ({"algorithms": ["none"]}, "unknown algorithm 'none'"),
         ({"algorithms": ["HS256", "XX"]}, "unknown algorithm 'XX'"),
-        ({"algorithms": ["HS256", "RS256"]}, "shared key"),
+        ({"algorithms": ["HS256", ["HS384"]]}, "unknown algorithm"),
+        ({"algorithms": {"HS256"}}, "algorithms must be a list"),
+        ({"algorithms": ["HS256", "RS256"]}, "of RSA and a shared key"),
+        ({"algorithms": ["RS256", "ES256"]}, "of EC and RSA"),
+        ({"algorithms": ["PS256", "EdDSA"]}, "of EdDSA and RSA"),
         ({"key": ""}, "the key is empty"),
+        ({"key": 7}, "the key cannot verify HS256: expected a shared key"),
+        ({"key": '{"kty": "oct", "k": "AAAA"}'}, "the key cannot verify HS256"),
+        ({"user_id_claim": ""}, "user_id_claim must be text"),
+        ({"audience": []}, "audience must be text or a list of texts"),
+        ({"audience": ["a", 1]}, "audience must be text or a list of texts"),
+        ({"issuer": ""}, "issuer must be text or a list of texts"),
+        ({"leeway": -1}, "leeway must be seconds"),
+        ({"leeway": float("nan")}, "leeway must be seconds"),
+        ({"leeway": float("inf")}, "leeway must be seconds"),
+        ({"leeway": True}, "leeway must be seconds"),
+        ({"required_claims": "jti"}, "required_claims must be a list"),
+        ({"required_claims": [""]}, "required_claims: a name must be text"),
+        ({"token_type": ""}, "token_type must be text"),
     ],
 )
 def test_options_that_cannot_work(options: dict[str, Any], message: str) -> None:
@@ -358,11 +517,12 @@ async def test_a_bad_header_is_refused_where_anybody_may_come(header: bytes) -> 
     assert await status(application, headers=[(b"authorization", header)]) == 401
 
 
-async def test_the_query_goes_before_the_header() -> None:
-    header = [(b"authorization", f"Bearer {make_token(sub='header')}".encode())]
-    sent = await talk(guarded(), query=f"token={make_token(sub='query')}", headers=header)
-    assert json.loads(sent[1]["text"])[0] == "query"
-    assert await status(guarded(), query="token=bad", headers=header) == 401
+async def test_a_token_in_the_query_and_one_in_the_header_are_two() -> None:
+    token = make_token()
+    header = [(b"authorization", f"Bearer {token}".encode())]
+    assert await status(guarded(), query=f"token={token}", headers=header) == 401
+    assert await status(guarded(), query="token=", headers=header) == 401
+    assert await status(guarded(), headers=header) == 101
 
 
 async def test_two_headers_are_refused() -> None:

@@ -361,8 +361,7 @@ async def test_the_handshake_without_options() -> None:
     assert (ws.path, ws.query_params, ws.cookies, ws.path_params) == ("/", {}, {}, {})
     assert dict(ws.headers) == {"host": "testserver"}
     assert (ws.subprotocols, ws.context.user_id, ws.auth) == ([], None, None)
-    with pytest.raises(RuntimeError, match=r"websocket\.user needs a middleware"):
-        ws.user  # noqa: B018
+    assert isinstance(ws.user, AnonymousUser)
 
 
 @pytest.mark.parametrize(

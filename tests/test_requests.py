@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Annotated, Any
 
 import pytest
@@ -10,10 +12,12 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.test import override_settings
 
+from bolt_ws import BoltAPI
 from bolt_ws.auth import JWTAuthentication, create_jwt_for_user
 from bolt_ws.dependencies import Dependencies
 from bolt_ws.parameters import compile_binder
 from bolt_ws.requests import get_request
+from bolt_ws.testing import AsyncTestClient
 from bolt_ws.websocket import WebSocket
 from tests.support import serve, talk, text
 
@@ -182,3 +186,36 @@ async def test_the_request_of_a_connection(is_blocking: bool) -> None:
 
     sent = await talk(serve(plain if is_blocking else coroutine, "/{room}"), "/lobby")
     assert sent[1] == text("GET lobby")
+
+
+@pytest.mark.django_db
+async def test_its_user_is_the_connections_and_not_the_cookies() -> None:
+    async with AsyncTestClient(BoltAPI()):
+        mallory = await User.objects.acreate(username="mallory", pk=8)
+        for scope in ({"user": User(pk=3, username="victim")}, {}):
+            websocket = make_websocket(**scope)
+            websocket.context.user_id = "8"
+            assert await get_request(websocket).auser() == mallory
+            assert get_request(websocket).user == mallory
+
+
+def test_its_user_can_be_set() -> None:
+    request, alice = get_request(make_websocket(user=AnonymousUser())), User(pk=1)
+    request.user = alice
+    assert request.user is alice
+
+
+async def test_it_keeps_no_connection_alive() -> None:
+    seen: list[Any] = []
+
+    async def handler(websocket: WebSocket) -> None:
+        assert websocket.request.path == "/"
+        seen.append(weakref.ref(websocket))
+
+    gc.collect()
+    gc.disable()
+    try:
+        await talk(serve(handler))
+        assert seen[0]() is None
+    finally:
+        gc.enable()

@@ -40,6 +40,20 @@ async def test_the_pool_is_bounded() -> None:
             slot.release()
 
 
+async def test_a_place_is_given_back_without_a_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_pool", threads._Pool())
+    with override_settings(BOLT_WS={"SYNC_THREADS": 1}):
+        slot = reserve()
+        # As the garbage collector has it, which ends connections in whoever holds the lock.
+        with threads._pool._lock:
+            in_time = threading.Thread(target=slot.release, daemon=True)
+            in_time.start()
+            in_time.join(SOON)
+            assert not in_time.is_alive()
+        reserve().release()
+        assert threads._pool._taken == 0
+
+
 async def test_no_thread_left_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

@@ -26,6 +26,7 @@ def test_the_claims_of_a_user() -> None:
     claims = claims_of(create_jwt_for_user(user))
     assert abs(claims.pop("iat") - time.time()) < 5
     assert abs(claims.pop("exp") - time.time() - 3600) < 5
+    assert claims.pop("jti") != claims_of(create_jwt_for_user(user))["jti"]
     assert claims == {"sub": "7", "is_staff": True, "is_superuser": False}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ def create_jwt_for_user(
 ) -> str:
     """Return a token for `?token=`, valid for `expires_in` seconds.
 
-    Its claims are `sub` (the user's primary key as text), `iat`, `exp`, `is_staff`,
+    Its claims are `sub` (the user's primary key as text), `iat`, `exp`, `jti`, `is_staff`,
     `is_superuser`, and `extra_claims`, `permissions` for instance. It is signed with HS256 and
     `BOLT_WS["JWT_KEY"]`, else `SECRET_KEY`.
 
@@ -42,6 +43,7 @@ def create_jwt_for_user(
         "sub": str(user.pk),
         "iat": now,
         "exp": now + int(expires_in),
+        "jti": uuid.uuid4().hex,
         "is_staff": bool(getattr(user, "is_staff", False)),
         "is_superuser": bool(getattr(user, "is_superuser", False)),
         **extra,

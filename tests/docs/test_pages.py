@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
-from collections.abc import Mapping
+from asyncio import to_thread
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+import jwt
+import msgspec
 import pytest
 from channels.testing import WebsocketCommunicator
-from django.contrib.auth.models import User
-from django.test import override_settings
+from django.contrib.auth.models import Group, User
+from django.contrib.auth.signals import user_logged_out
+from django.core.cache import cache
+from django.test import RequestFactory, override_settings
 
 from bolt_ws.auth import create_jwt_for_user
 from bolt_ws.conf import get_settings
@@ -45,6 +52,19 @@ async def refusal(application: Any, path: str) -> int:
     accepted, code = await WebsocketCommunicator(application, path).connect()
     assert not accepted
     return int(code)
+
+
+@pytest.fixture
+def empty_cache() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_receivers() -> Iterator[None]:
+    yield
+    user_logged_out.disconnect(dispatch_uid="leave_at_logout")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -175,23 +195,186 @@ async def test_blocking() -> None:
     await communicator.wait()
 
 
+@pytest.mark.django_db(transaction=True)
 async def test_authentication() -> None:
     module = run(DOCS / "authentication.md")
     application = module.api.as_asgi()
     assert await talk(application, f"/ws/me?token={token()}") == ['{"user":"7"}']
     assert await refusal(application, "/ws/me") == 4401
-    assert await refusal(application, f"/ws/staff?token={token()}") == 4403
-    moderator = module.token_for(User(pk=1, is_staff=True))
-    assert await talk(application, f"/ws/staff?token={moderator}") == ["welcome"]
     assert await talk(application, "/ws/news") == ["hello stranger"]
     assert await refusal(application, "/ws/news?token=bad") == 4401
-    assert await talk(application, f"/ws/club?token={moderator}") == ["hello, member"]
-    assert await refusal(application, f"/ws/club?token={token()}") == 4403
+    key = {"x-api-key": module.new_key}
+    assert await talk(application, "/ws/metrics", headers=key) == ["ready"]
+    assert await refusal(application, "/ws/metrics") == 4401
+    assert await talk(application, "/ws/house?device=thermostat") == ["ready"]
+    assert await refusal(application, "/ws/house?device=toaster") == 4401
+
+
+@pytest.mark.django_db
+def test_the_user() -> None:
+    module = run(DOCS / "authentication.md")
+    ann = User.objects.create_user("ann")
+    with TestClient(module.api, user=ann) as client:
+        for path, greeting in {
+            "/ws/inbox": "hello ann",
+            "/ws/profile": "ann",
+            "/ws/profile/blocking": "ann",
+        }.items():
+            with client.websocket_connect(path) as ws:
+                assert ws.receive_text() == greeting
+    with TestClient(module.api, user=ann, origin=None) as client:
+        assert client.assert_refused("/ws/inbox", 403).json()["code"] == "origin_required"
+
+
+def test_tickets(empty_cache: None) -> None:
+    module = run(DOCS / "authentication.md")
+    request = RequestFactory().post("/")
+    request.user = User(pk=7)
+    ticket = json.loads(module.desk_ticket(request).content)["ticket"]
+    with TestClient(module.api) as client:
+        with client.websocket_connect(f"/ws/desk?ticket={ticket}") as ws:
+            assert ws.receive_text() == "ready"
+        client.assert_refused(f"/ws/desk?ticket={ticket}", 401)
+
+
+async def test_jwt() -> None:
+    module = run(DOCS / "jwt.md")
+    application = module.api.as_asgi()
+    path = f"/ws/me?token={module.token_for(User(pk=7))}"
+    assert await talk(application, path) == ['{"user":"7"}']
+    assert await refusal(application, "/ws/me?token=bad") == 4401
+
+
+@pytest.mark.django_db
+def test_guards() -> None:
+    api = run(DOCS / "guards.md").api
+    ann = User.objects.create_user("ann")
+    group = Group.objects.create(name="readers")
+    moderator = create_jwt_for_user(
+        User(pk=1, is_staff=True), extra_claims={"permissions": ["chat.moderate"], "plan": "team"}
+    )
+    with TestClient(api) as client:
+        for path in ("/ws/staff", "/ws/club", "/ws/moderation", "/ws/reports"):
+            with client.websocket_connect(path, token=moderator) as ws:
+                ws.receive_text()
+            client.assert_refused(path, 403, token=token())
+            client.assert_refused(path, 401)
+        client.force_login(ann)
+        client.assert_refused(f"/ws/group/{group.pk}", 403)
+        ann.groups.add(group)
+        with client.websocket_connect(f"/ws/group/{group.pk}") as ws:
+            assert ws.receive_text() == "hello, member"
+
+
+def test_admission(caplog: pytest.LogCaptureFixture) -> None:
+    module = run(DOCS / "admission.md")
+    with TestClient(module.api, origin="https://app.example.com") as client:
+        client.assert_refused("/ws/export", 403)
+    with TestClient(module.api) as client:
+        with client.websocket_connect("/ws/chat") as ws:
+            ws.assert_closed(4401, "Authentication required")
+        record = caplog.records[-1]
+        shown = json.loads(module.JSONFormatter().format(record))
+        assert (shown["endpoint"], shown["status"]) == ("chat", 401)
+        client.assert_refused("/ws/export", 401)
+        with client.websocket_connect("/ws/export", token=token()) as ws:
+            assert ws.receive_text() == "your data"
+    for path, origin in {
+        "/ws/prices": "https://example.org",
+        "/ws/public": "https://evil.example",
+    }.items():
+        with TestClient(module.partners, origin=origin).websocket_connect(path) as ws:
+            assert ws.receive_text()
+    TestClient(module.partners, origin="https://evil.example").assert_refused("/ws/prices", 403)
+
+
+def test_the_line_of_a_refusal(caplog: pytest.LogCaptureFixture) -> None:
+    page = DOCS / "admission.md"
+    origin = "https://app.example.com"
+    with (
+        override_settings(CSRF_TRUSTED_ORIGINS=[origin]),
+        TestClient(run(page).api, origin=origin) as client,
+    ):
+        expired = client.token_for(User(pk=7), exp=0)
+        scope = {"client": ("203.0.113.7", 5000)}
+        with client.websocket_connect("/ws/chat", token=expired, scope=scope) as ws:
+            ws.assert_closed(4401, "Token expired")
+    assert f"```text\n{caplog.records[-1].getMessage()}\n```" in page.read_text()
+
+
+_CODE = re.compile(r"""(?:Refusal|_refuse|_violation)\([^")]*"(\w+)"|[(,] code="(\w+)\"""")
+
+
+def test_every_code_of_a_refusal_is_explained() -> None:
+    explained = "".join((DOCS / name).read_text() for name in ("admission.md", "expiry.md"))
+    sources = "".join(each.read_text() for each in sorted((ROOT / "bolt_ws").rglob("*.py")))
+    codes = {first or second for first, second in _CODE.findall(sources)}
+    assert len(codes) > 15
+    assert {code for code in codes if f"`{code}`" not in explained} == set()
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_expiry(empty_cache: None) -> None:
+    module = run(DOCS / "expiry.md")
+    application, strict = module.api.as_asgi(), module.strict.as_asgi()
+    assert await talk(application, f"/ws/radio?token={token()}") == ["on air"]
+    renewal = json.dumps({"token": token(is_staff=True)})
+    path = f"/ws/long?token={token()}"
+    assert await talk(application, path, "hi") == ["7: hi"]
+    bad = json.dumps({"token": create_jwt_for_user(User(pk=8))})
+    assert await talk(application, path, bad) == ['{"error":"another_user"}']
+    communicator = WebsocketCommunicator(application, path)
+    await communicator.connect()
+    await communicator.send_to(text_data=renewal)
+    await communicator.send_to(text_data="still here")
+    assert await communicator.receive_from() == "7: still here"
+    await to_thread(module.ban, User(pk=7))
+    assert await communicator.receive_output() == {
+        "type": "websocket.close",
+        "code": 4403,
+        "reason": "banned",
+    }
+    await communicator.wait()
+    named = create_jwt_for_user(User(pk=9))
+    assert await talk(strict, f"/ws/strict?token={named}") == ["welcome"]
+    claims = jwt.decode(named, options={"verify_signature": False})
+    await to_thread(module.sign_out, claims)
+    assert await refusal(strict, f"/ws/strict?token={named}") == 4401
+    other = create_jwt_for_user(User(pk=10))
+    await to_thread(module.sign_out_everywhere, User(pk=10))
+    assert await refusal(strict, f"/ws/strict?token={other}") == 4401
 
 
 def test_settings() -> None:
     with override_settings(BOLT_WS=run(DOCS / "settings.md").BOLT_WS):
         assert get_settings().apis == ["chat.api:api"]
+    blocks = re.findall(r"^BOLT_WS = (\{.*?^\})", (DOCS / "admission.md").read_text(), re.M | re.S)
+    for block in blocks:
+        with override_settings(BOLT_WS=eval(block)):
+            get_settings()
+
+
+def test_every_setting_is_explained_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| `(.+?)` \|", (DOCS / "settings.md").read_text(), re.M))
+    with override_settings(BOLT_WS={}):
+        defaults = msgspec.structs.asdict(get_settings())
+    assert {name.lower(): ast.literal_eval(default) for name, default in rows.items()} == defaults
+
+
+def test_every_check_is_explained() -> None:
+    explained = set(re.findall(r"^\| `(bolt_ws\.\w+)`", (DOCS / "checks.md").read_text(), re.M))
+    sources = "".join(page.read_text() for page in (ROOT / "bolt_ws").glob("check_*.py"))
+    assert explained == set(re.findall(r'id="(bolt_ws\.\w+)"', sources))
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in PAGES:
+        for target, anchor in re.findall(r"\]\(([\w./]*)(?:#([\w-]+))?\)", page.read_text()):
+            linked = page.parent / target if target else page
+            assert linked.exists(), (page.name, target)
+            titles = re.findall(r"^#+ (.+)$", linked.read_text(), re.M) if anchor else []
+            anchors = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in titles}
+            assert not anchor or anchor in anchors, (page.name, target, anchor)
 
 
 def test_the_message_of_a_failed_test() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import pytest
+from django.test import override_settings
 
 from bolt_ws import BlockingWebSocket, BoltAPI, Cookie, Header, WebSocket
 from bolt_ws.testing import TestClient, WebSocketTestClient
@@ -125,18 +126,21 @@ def test_headers_may_repeat(client_of: ClientOf) -> None:
     assert [value for name, value in headers if name == "x-a"] == ["1", "2"]
 
 
+@override_settings(CSRF_TRUSTED_ORIGINS=["https://other.example", "https://third.example"])
 def test_the_origin(client_of: ClientOf) -> None:
     assert "origin" not in handshake(client_of(api, origin=None))["headers"]
     other = client_of(api, origin="https://other.example")
     assert handshake(other)["headers"]["origin"] == "https://other.example"
-    own = {"Origin": "null"}
-    assert handshake(other, headers=own)["headers"]["origin"] == "null"
-    assert handshake(client_of(api, headers=own))["headers"]["origin"] == "null"
+    third = "https://third.example"
+    own = {"Origin": third}
+    assert handshake(other, headers=own)["headers"]["origin"] == third
+    assert handshake(client_of(api, headers=own))["headers"]["origin"] == third
     with client_of(api).websocket_connect("/scope", headers=own) as ws:
         headers = ws.receive_json()["headers"]
-    assert [value for name, value in headers if name == "origin"] == ["null"]
+    assert [value for name, value in headers if name == "origin"] == [third]
 
 
+@override_settings(ALLOWED_HOSTS=["shop", "testserver"])
 def test_a_host_of_ones_own(client_of: ClientOf) -> None:
     assert handshake(client_of(api, headers={"Host": "shop"}))["headers"]["host"] == "shop"
 

@@ -99,7 +99,7 @@ def test_claims_of_a_token(client_of: ClientOf, unsaved: User) -> None:
 
 def test_a_token_is_signed_with_the_key_of_the_project(unsaved: User) -> None:
     claims = jwt.decode(token_for(unsaved, iat=None), settings.SECRET_KEY, algorithms=["HS256"])
-    assert claims.keys() == {"sub", "exp", "is_staff", "is_superuser"}
+    assert claims.keys() == {"sub", "exp", "jti", "is_staff", "is_superuser"}
     assert claims["sub"] == "7"
 
 

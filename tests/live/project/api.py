@@ -1,6 +1,7 @@
 """The endpoints that the live tests connect to."""
 
 import asyncio
+import json
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from bolt_ws import (
     WebSocketClose,
     WebSocketException,
 )
-from bolt_ws.auth import Guard, HasPermission, IsStaff, JWTAuthentication
+from bolt_ws.auth import AuthenticationFailed, Guard, HasPermission, IsStaff, JWTAuthentication
 
 AUDIENCE = "live-tests"
 
@@ -74,6 +75,29 @@ async def subprotocol(websocket: WebSocket) -> None:
 async def me(websocket: WebSocket) -> None:
     seen = (websocket.url, websocket.scope["query_string"], dict(websocket.query_params))
     await websocket.send_json({"user_id": websocket.context.user_id, "seen": repr(seen)})
+
+
+@private.websocket("/stays")
+async def stays(websocket: WebSocket) -> None:
+    """Echo, and take `{"token": ...}` for a new token."""
+    await websocket.accept()
+    async for message in websocket.iter_text():
+        if not message.startswith("{"):
+            await websocket.send_text(message)
+            continue
+        try:
+            await websocket.reauthenticate(json.loads(message)["token"])
+        except AuthenticationFailed as error:
+            await websocket.send_text(error.code)
+        else:
+            await websocket.send_text("renewed")
+
+
+@private.websocket("/stays-blocking")
+def stays_blocking(websocket: BlockingWebSocket) -> None:
+    websocket.accept()
+    for message in websocket.iter_text():
+        websocket.send_text(message)
 
 
 @private.websocket("/staff", guards=[IsStaff()])

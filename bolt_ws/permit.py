@@ -1,0 +1,90 @@
+"""How long a connection may stay: until its credential expires or it is told to go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from .auth.backends import resolved, unblocked
+from .context import Identity
+from .exceptions import AuthenticationFailed, WebSocketDisconnected
+from .registry import Departure, Entry, Leave, registry, told_by
+from .states import WebSocketState
+from .upkeep import expire_at, release
+from .websocket import WebSocket
+
+
+class Permit(Entry):
+    """What one connection stays on, from its handshake to its end."""
+
+    __slots__ = ("_closes_at_expiry", "_connection")
+
+    def __init__(self, websocket: WebSocket, leave: Leave, *, closes_at_expiry: bool) -> None:
+        super().__init__(websocket, leave)
+        self._connection = websocket
+        self._closes_at_expiry = closes_at_expiry
+        registry.enter(self)
+
+    def grant(self) -> None:
+        """Let a connection stay that has passed admission.
+
+        Raises a `Refusal` if its credential has expired meanwhile or it was told to go.
+        """
+        registry.admit(self)
+        identity = self._connection.auth
+        if identity is not None:
+            self._expire_with(identity)
+            self._connection.reauthenticate_by(self._reauthenticate)
+
+    def end(self) -> None:
+        """Let go of a connection that has ended, or was not admitted."""
+        super().end()
+        registry.discard(self)
+        release(self)
+
+    def _expire_with(self, identity: Identity) -> None:
+        if self._closes_at_expiry:
+            expire_at(self, identity.expires_at)
+
+    async def _reauthenticate(self, token: str) -> None:
+        backend = self._connection.backend
+        verify: Callable[[Any], Any] | None = getattr(backend, "authenticate_token", None)
+        if verify is None:
+            raise RuntimeError(
+                f"Cannot reauthenticate: {type(backend).__name__} has no authenticate_token()"
+            )
+        if not isinstance(token, str):  # the client's own words may be any JSON
+            raise AuthenticationFailed("Invalid token")
+        registry.enter(self)  # a token may be revoked, and its connections told, meanwhile
+        try:
+            await self._identify_by(unblocked(verify), token)
+        finally:
+            orders = registry.settle(self)
+        departure = told_by(orders, self._connection)
+        if departure is not None:
+            self.leave(departure)
+            await asyncio.sleep(0)  # it begins before the handler can end in another way
+            raise self._gone(departure)
+
+    async def _identify_by(self, verify: Callable[[Any], Any], token: str) -> None:
+        websocket = self._connection
+        identity: Identity = await resolved(verify(token))
+        if str(identity.user_id) != self.user_id:
+            raise AuthenticationFailed("The token is another user's", code="another_user")
+        if self.is_leaving or websocket.state is WebSocketState.DISCONNECTED:
+            raise self._gone()
+        self._expire_with(identity)
+        websocket.auth = identity
+        websocket.context.identify(identity, type(websocket.backend).__name__)
+        websocket._cache.pop("user", None)  # whether the user is still active, is to be asked again
+
+    def _gone(self, departure: Departure | None = None) -> WebSocketDisconnected:
+        websocket = self._connection
+        code, reason = (4401, None) if departure is None else departure[:2]
+        return WebSocketDisconnected(
+            websocket.close_code or code,
+            websocket.close_reason or reason,
+            websocket=websocket,
+            action="reauthenticate",
+        )

@@ -20,7 +20,7 @@ BENCH := $(VENV)/.installed-bench
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  ARGS=...     passed to pytest (test, test-matrix) or to the benchmark (bench)"
+	@echo "  ARGS=...     passed to pytest (test, test-matrix) or to the benchmarks (bench)"
 	@echo "  PORT=8000    where the demo listens"
 	@echo "  WORKERS=auto how many processes run the tests"
 	@echo "  TOXENV=...   runs only these environments of the matrix"
@@ -78,6 +78,7 @@ test-matrix: $(DEV) ## Run the tests on every Python and Django found
 
 bench: $(BENCH) ## Print the figures of the performance budgets
 	$(BIN)/python benchmarks/echo_in_process.py $(ARGS)
+	$(BIN)/python benchmarks/connect_with_jwt.py $(ARGS)
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .tox .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist site

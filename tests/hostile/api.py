@@ -134,6 +134,24 @@ class ObedientThread(Guard):
         return answer(asked)
 
 
+def logging_in(application: Any) -> Any:
+    """A middleware that believes a cookie, as that of Channels does."""
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        if (b"cookie", b"visitor=ann") in scope["headers"]:
+            scope = {**scope, "user": "ann"}
+        await application(scope, receive, send)
+
+    return serve
+
+
+class IsVisitor(Guard):
+    """Whom the middleware knows."""
+
+    async def has_permission(self, websocket: Any) -> bool:
+        return "user" in websocket
+
+
 class ObedientBackend(Authentication):
     """The same, of a backend."""
 
@@ -178,6 +196,11 @@ def make_api() -> BoltAPI:
         "/all-welcome": {"auth": by_default, "guards": [AllowAny()]},
         "/session": {"auth": [SessionAuthentication()]},
         "/session/any-origin": {"auth": [SessionAuthentication()], "origins": ["*"]},
+        "/middleware/any-origin": {
+            "middleware": [logging_in],
+            "guards": [IsVisitor()],
+            "origins": ["*"],
+        },
         "/key": {"auth": [APIKeyAuthentication({hash_api_key(API_KEY): "robot"})]},
         "/ticket": {"auth": [TicketAuthentication()]},
         "/ticket/other": {"auth": [TicketAuthentication()]},

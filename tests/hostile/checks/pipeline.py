@@ -67,6 +67,11 @@ CHECKS = (
         edited("bolt_ws.origin:Origins.require", ("verdict is not _Verdict.ALLOWED", "False")),
         ("session, origin: foreign, where any is allowed",),
     ),
+    Check(
+        "any origin, where the cookie is a middleware's",
+        edited(ADMIT, ("self._origins.trust(websocket)", "True")),
+        ("cookie of a middleware, any origin: foreign",),
+    ),
     # Limits
     Check(
         "the limit of the process",

@@ -17,7 +17,7 @@ from tests.hostile.project.settings import AUTHENTICATION_BACKENDS
 from tests.hostile.project.users import ALICE, GONE
 from tests.hostile.table import Bad, HandshakeClass
 from tests.hostile.tokens import ANOTHER_KEY, API_KEY, full_token
-from tests.hostile.wire import Attempt, at, with_headers
+from tests.hostile.wire import SITE, Attempt, at, with_headers
 
 SALT = "django.contrib.sessions.backends.signed_cookies"
 
@@ -125,6 +125,20 @@ CLASSES = (
             "a null byte, quoted": lambda: logged_in('"\\000\\000\\000"'),
             "bytes of latin-1": lambda: at("/session", cookie=b"sessionid=\xe9\xe8\xff" * 10),
             "in the query": lambda: at("/session", f"sessionid={session()}"),
+        },
+    ),
+    HandshakeClass(
+        name="cookie of a middleware, any origin",
+        good=lambda: at("/middleware/any-origin", cookie="visitor=ann"),
+        status=403,
+        code="permission_denied",
+        rows={
+            "foreign": lambda: at(
+                "/middleware/any-origin", cookie="visitor=ann", origin="https://evil.example"
+            ),
+            "another port": lambda: at(
+                "/middleware/any-origin", cookie="visitor=ann", origin=f"{SITE}:8080"
+            ),
         },
     ),
     HandshakeClass(

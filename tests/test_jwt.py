@@ -657,3 +657,14 @@ def test_no_spelling_of_a_query_keeps_the_token(
     assert websocket.take_query_param("token") == []
     if not sent:
         assert scope["query_string"] == query
+
+
+@pytest.mark.parametrize(("levels", "is_good"), [(15, True), (16, False), (2000, False)])
+def test_how_deep_a_claim_may_be(levels: int, is_good: bool) -> None:
+    payload = f'{{"sub":"7","exp":{int(time.time()) + 60},"n":{"[" * levels}{"]" * levels}}}'
+    token = jwt.api_jws.encode(payload.encode(), settings.SECRET_KEY, algorithm="HS256")
+    if is_good:
+        assert JWTAuthentication().decode(token)["sub"] == "7"
+    else:
+        with pytest.raises(AuthenticationFailed, match="Invalid token"):
+            JWTAuthentication().decode(token)

@@ -29,6 +29,8 @@ from .sources import Header, Query, Source, check_sources, take_all, take_creden
 
 __all__ = ["MAX_TOKEN_LENGTH", "MINIMUM_KEY_BYTES", "JWTAuthentication"]
 
+MAX_DEPTH: Final = 16
+"""Levels of lists and objects; how many Python's own decoder takes depends on its version."""
 MAX_TOKEN_LENGTH: Final = 8192
 """Characters; a longer token is refused before it is decoded."""
 
@@ -231,9 +233,21 @@ _parse: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refu
 
 def _read_json(data: bytes) -> dict[str, Any]:
     members = _parse(data.decode())
-    if not isinstance(members, dict):
-        raise ValueError("expected an object")
+    if not isinstance(members, dict) or not _is_shallow(members.values(), MAX_DEPTH):
+        raise ValueError("expected an object, of a few levels")
     return members
+
+
+def _is_shallow(values: Iterable[Any], depth: int) -> bool:
+    """Tell whether there are no more levels. What is deeper breaks whoever walks through it."""
+    inner = [each for each in values if isinstance(each, dict | list)]
+    return not inner or (
+        depth > 1
+        and all(
+            _is_shallow(each.values() if isinstance(each, dict) else each, depth - 1)
+            for each in inner
+        )
+    )
 
 
 def _read_header(token: str) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def _no_connection_left() -> Iterator[None]:
 
 def _forget_connections() -> None:
     for connection in connections.all(initialized_only=True):
-        connection.close()
+        if connection.connection is not None:  # Django does not close one in memory
+            connection.connection.close()
         del connections[connection.alias]
 
 

@@ -36,9 +36,6 @@ FILES = {
             # From Python 3.12 on: the log of a live server is read by a thread.
             ignore:.*multi-threaded, use of fork:DeprecationWarning
     """,
-    "conftest.py": """
-        pytest_plugins = ["bolt_ws.testing.live_fixtures"]
-    """,
     "shop/__init__.py": "",
     "shop/settings.py": """
         from pathlib import Path
@@ -424,6 +421,7 @@ def test_test_run(tmp_path: Path) -> None:
     """What a project's tests may do with a live server. They are the assertions."""
     with made(tmp_path) as project:
         _, log = project.run("-m", "pytest", "-rfEs", "--tb=short")
+        assert "collected" in log, log
         project.check_nobody_is_left()
     # The one that fails: the server of `test_server_dies` has ended, and its log is shown.
     assert re.search(r"= 21 passed, 1 error in ", log), log

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation, ValidationError
@@ -39,9 +39,6 @@ _SPEAKING = (
     SuspiciousOperation,
     ValidationError,
 )
-
-_SHOWN: Final = 200
-"""Characters of a path or an origin in a log: a client makes them as long as its server allows."""
 
 Arguments = tuple[list[Any], dict[str, Any]]
 
@@ -103,7 +100,8 @@ class Admission:
                 except _SPEAKING:
                     raise
                 except Exception as error:
-                    logger.exception("Exception in the admission of %s", _shown(websocket.path))
+                    path = ascii(redaction.shown(websocket.path))
+                    logger.exception("Exception in the admission of %s", path)
                     raise Refusal(500, "internal_error", "Internal server error") from error
                 arguments = await bind_all(binders, websocket, dependencies)
                 if websocket.state is not WebSocketState.CONNECTING:  # a guard closed it, say
@@ -186,11 +184,11 @@ def log_refusal(websocket: Handshake, endpoint: str | None, refusal: Refusal) ->
     The record's `refusal` holds the same as a dict, for structured logs.
     """
     client, origin = client_address(websocket.scope), websocket.headers.get("origin")
-    path = redaction.redact(websocket.path)[:_SHOWN]  # somebody may have put a token there
-    origin = None if origin is None else redaction.redact(origin[:_SHOWN])
+    path = redaction.shown(websocket.path)
+    origin = None if origin is None else redaction.shown(origin)
     logger.warning(
         "Refused %s (%s): %d %s: %s [client %s, origin %s]",
-        _shown(path),
+        ascii(path),
         endpoint or "no endpoint",
         refusal.status,
         refusal.code,
@@ -208,10 +206,6 @@ def log_refusal(websocket: Handshake, endpoint: str | None, refusal: Refusal) ->
             }
         },
     )
-
-
-def _shown(path: str) -> str:
-    return ascii(path[:_SHOWN])
 
 
 def _detail_for_log(refusal: Refusal) -> str:

@@ -68,7 +68,8 @@ class Endpoint:
     def __init__(self, handler: Handler | Endpoint, path: str, options: EndpointOptions) -> None:
         self._shared = _Shared()
         if isinstance(handler, Endpoint):  # one function under several paths
-            # What the new path does not say is as it was: no path is less guarded by an omission.
+            # What the new path does not say is as the function's declaration said it. What an API
+            # says, counts for the paths in that API.
             options = merged(handler.options, options)
             self._shared, handler = handler._shared, handler.handler
         self.options: EndpointOptions = options

@@ -18,11 +18,10 @@ from .websocket import WebSocket
 class Permit(Entry):
     """What one connection stays on, from its handshake to its end."""
 
-    __slots__ = ("_closes_at_expiry", "_connection")
+    __slots__ = ("_closes_at_expiry",)
 
     def __init__(self, websocket: WebSocket, leave: Leave, *, closes_at_expiry: bool) -> None:
         super().__init__(websocket, leave)
-        self._connection = websocket
         self._closes_at_expiry = closes_at_expiry
         registry.enter(self)
 
@@ -32,10 +31,10 @@ class Permit(Entry):
         Raises a `Refusal` if its credential has expired meanwhile or it was told to go.
         """
         registry.admit(self)
-        identity = self._connection.auth
+        identity = self.websocket.auth
         if identity is not None:
             self._expire_with(identity)
-            self._connection.reauthenticate_by(self._reauthenticate)
+            self.websocket.reauthenticate_by(self._reauthenticate)
 
     def end(self) -> None:
         """Let go of a connection that has ended, or was not admitted."""
@@ -48,7 +47,7 @@ class Permit(Entry):
             expire_at(self, identity.expires_at)
 
     async def _reauthenticate(self, token: str) -> None:
-        backend = self._connection.backend
+        backend = self.websocket.backend
         verify: Callable[[Any], Any] | None = getattr(backend, "authenticate_token", None)
         if verify is None:
             raise RuntimeError(
@@ -61,16 +60,16 @@ class Permit(Entry):
             await self._identify_by(unblocked(verify), token)
         finally:
             orders = registry.settle(self)
-        departure = told_by(orders, self._connection)
+        departure = told_by(orders, self.websocket)
         if departure is not None:
             self.leave(departure)
             await asyncio.sleep(0)  # it begins before the handler can end in another way
             raise self._gone(departure)
 
     async def _identify_by(self, verify: Callable[[Any], Any], token: str) -> None:
-        websocket = self._connection
+        websocket = self.websocket
         identity: Identity = await resolved(verify(token))
-        if str(identity.user_id) != self.user_id:
+        if identity.user_id != self.user_id:
             raise AuthenticationFailed("The token is another user's", code="another_user")
         if self.is_leaving or websocket.state is WebSocketState.DISCONNECTED:
             raise self._gone()
@@ -80,7 +79,7 @@ class Permit(Entry):
         websocket._cache.pop("user", None)  # whether the user is still active, is to be asked again
 
     def _gone(self, departure: Departure | None = None) -> WebSocketDisconnected:
-        websocket = self._connection
+        websocket = self.websocket
         code, reason = (4401, None) if departure is None else departure[:2]
         return WebSocketDisconnected(
             websocket.close_code or code,

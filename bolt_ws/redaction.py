@@ -34,6 +34,8 @@ HIERARCHIES: Final = frozenset(name.partition(".")[0] for name in LOGGERS)
 """What is logged below these, on loggers of any name, is redacted by the handlers."""
 
 REDACTED: Final = "[redacted]"
+SHOWN_LENGTH: Final = 200
+"""Characters of what a client has chosen, in a log."""
 
 # In base64url, `{"` is eyJ: how the header of a JSON Web Token begins (RFC 7515 section 3.1).
 _JWT: Final = re.compile(r"eyJ[\w-]{4,}(?:(?:\.|%2e)[\w-]*)*", re.ASCII | re.IGNORECASE)
@@ -137,6 +139,11 @@ def redact(text: str) -> str:
         if mark in lower:
             return _mark_pattern().sub(rf"\1{REDACTED}", text)
     return text
+
+
+def shown(text: str) -> str:
+    """Return a path or a header's value for a log: clients put anything there, tokens too."""
+    return redact(text)[:SHOWN_LENGTH]
 
 
 def _redact_record(record: logging.LogRecord) -> None:

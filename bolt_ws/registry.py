@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from .exceptions import Refusal
+from .redaction import shown
 from .websocket import WebSocket
 
 logger = logging.getLogger("bolt_ws")
@@ -81,13 +82,19 @@ async def _run(leave: Leave, departure: Departure, path: str) -> None:
     try:
         await leave(departure)
     except Exception:
-        logger.exception("The connection %s did not close with %d", ascii(path), departure.code)
+        logger.exception(
+            "The connection %s did not close with %d", ascii(shown(path)), departure.code
+        )
 
 
 class Registry:
     """All connections from their handshake to their end, by user. Any thread may use it."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of no connection: a fork's copy names those of the parent."""
         self._lock = threading.Lock()
         self._entering: dict[Entry, int] = {}  # who they are is being found out, so many times
         self._by_user: dict[str | None, set[Entry]] = {}
@@ -112,7 +119,7 @@ class Registry:
         the credential and this.
         """
         auth = entry.websocket.auth
-        entry.user_id = None if auth is None else str(auth.user_id)
+        entry.user_id = None if auth is None else auth.user_id
         with self._locked():
             orders = self._stop_entering(entry)
             self._by_user.setdefault(entry.user_id, set()).add(entry)
@@ -142,7 +149,7 @@ class Registry:
         """Have all connections of a user leave. Return how many were told."""
 
         def is_of_user(websocket: WebSocket) -> bool:
-            return websocket.auth is not None and str(websocket.auth.user_id) == user_id
+            return websocket.auth is not None and websocket.auth.user_id == user_id
 
         with self._locked():
             entries = list(self._by_user.get(user_id, ()))
@@ -217,7 +224,7 @@ def told_by(orders: Iterable[Order], websocket: WebSocket) -> Departure | None:
         try:
             is_told = condition(websocket)
         except Exception:  # whoever gave the order hears no more of it
-            path = ascii(websocket.path)
+            path = ascii(shown(websocket.path))
             logger.exception("Exception in a condition of disconnect_where(): %s has to go", path)
             return departure
         if is_told:
@@ -233,9 +240,5 @@ registry = Registry()
 """That of this process."""
 
 
-def _forget() -> None:
-    registry.__init__()  # type: ignore[misc]  # a child's copy of it names the parent's connections
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=registry.forget)

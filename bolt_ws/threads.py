@@ -28,6 +28,7 @@ from .blocking import BlockingWebSocket
 from .conf import get_settings
 from .exceptions import Refusal
 from .lending import call_with_lent
+from .redaction import shown
 
 logger = logging.getLogger("bolt_ws")
 
@@ -192,7 +193,7 @@ class Slot:
                     'BOLT_WS["SYNC_THREADS"] and stands here:\n%s',
                     getattr(function, "__qualname__", function),
                     GRACE,
-                    ascii(twin.path),
+                    ascii(shown(twin.path)),
                     worker.stack(),
                 )
             raise

@@ -12,6 +12,7 @@ import time
 from typing import Final
 
 from .exceptions import AuthenticationFailed
+from .redaction import shown
 from .registry import Departure, Entry
 
 logger = logging.getLogger("bolt_ws")
@@ -113,7 +114,7 @@ class Upkeep:
             try:
                 care.look(now, steady)
             except Exception:
-                path = ascii(care.entry.websocket.path)
+                path = ascii(shown(care.entry.websocket.path))
                 logger.exception("Exception in the upkeep of the connection %s", path)
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 from asgiref.sync import sync_to_async
 
-from .connecting import Connecting, ConnectOptions
-from .grounds import Grounds, open_grounds
+from .connecting import Connecting, ConnectOptions, Pending
+from .environment import Environment, open_environment
 from .login import session_cookie
 from .reports import Unexpected, WebSocketRefused, check_refusal
 from .session import AsyncWebSocketSession
-from .stacks import LeftBehind
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -29,7 +28,7 @@ class AsyncTestClient(Connecting):
 
     async def __aenter__(self) -> Self:
         """Make the test's database visible, and channel layers its own."""
-        self._entered.append(await open_grounds())
+        self._entered.append(await open_environment())
         return self
 
     async def __aexit__(
@@ -41,10 +40,8 @@ class AsyncTestClient(Connecting):
         """Undo that. Raises `LeftBehind` for what is left in groups of a channel layer."""
         await self._leave(self._entered.pop(), error)
 
-    async def _leave(self, grounds: Grounds, error: BaseException | None) -> None:
-        left = await grounds.close()
-        if left and error is None and self._reports:
-            raise LeftBehind(f"Connections have ended, and left behind: {'; '.join(left)}")
+    async def _leave(self, environment: Environment, error: BaseException | None) -> None:
+        self._report(await environment.close(), error)
 
     def websocket_connect(
         self, path: str, **options: Unpack[ConnectOptions]
@@ -60,11 +57,11 @@ class AsyncTestClient(Connecting):
         self.user = user
         if self.user is None:
             return
-        grounds = await open_grounds()  # the session is in the test's database
+        environment = await open_environment()  # the session is in the test's database
         try:
             self._session_cookie = await sync_to_async(session_cookie)(user)
         finally:
-            await grounds.close()
+            await environment.close()
 
     async def logout(self) -> None:
         """Be nobody from now on."""
@@ -84,45 +81,36 @@ class AsyncTestClient(Connecting):
         raise Unexpected(f"Expected {path!r} to be refused, but it was accepted")
 
 
-class AsyncWebSocketConnection:
+class AsyncWebSocketConnection(Pending):
     """A connection to be made when it is entered."""
+
+    _session_class = AsyncWebSocketSession
+    _with = "async with"
 
     def __init__(
         self, client: AsyncTestClient, path: str, options: ConnectOptions, *, raises: bool = True
     ) -> None:
+        super().__init__(path, options, raises=raises)
         self._client = client
-        self._path = path
-        self._options = options
-        self._raises = raises
-        self._entered: list[tuple[Grounds, AsyncWebSocketSession]] = []
-        self.error: BaseException | None = None
-        """What left the application, if it failed while this connected."""
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if hasattr(AsyncWebSocketSession, name):
-                raise RuntimeError(
-                    "not connected yet: `async with client.websocket_connect("
-                    f"{self._path!r}) as ws`, then ws.{name}"
-                )
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        self._entered: list[tuple[Environment, AsyncWebSocketSession]] = []
 
     async def __aenter__(self) -> AsyncWebSocketSession:
         """Connect. Raises `WebSocketRefused`, and what the application raises."""
-        client, grounds = self._client, await open_grounds()
+        client, environment = self._client, await open_environment()
         try:
             if client.user is not None and client._session_cookie is None:
                 await client.force_login(client.user)
-            session = client._session(grounds.lends, self._path, self._options, raises=self._raises)
+            session = client._session(
+                environment.lends, self._path, self._options, raises=self._raises
+            )
             try:
                 await session.__aenter__()
             finally:
                 self.error = session.error
         except BaseException as error:
-            await client._leave(grounds, error)
+            await client._leave(environment, error)
             raise
-        self._entered.append((grounds, session))
+        self._entered.append((environment, session))
         return session
 
     async def __aexit__(
@@ -135,11 +123,11 @@ class AsyncWebSocketConnection:
 
         Raises `LeftBehind` for what goes on after it.
         """
-        grounds, session = self._entered.pop()
+        environment, session = self._entered.pop()
         try:
             await session.__aexit__(kind, error, traceback)
         except BaseException as raised:
             error = raised
             raise
         finally:
-            await self._client._leave(grounds, error)
+            await self._client._leave(environment, error)

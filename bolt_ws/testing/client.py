@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import TYPE_CHECKING, ClassVar, Self, Unpack
 
 from ..api import BoltAPI
 from .async_client import AsyncTestClient
 from .blocking_session import WebSocketSession
-from .connecting import Connecting, ConnectOptions
+from .connecting import Connecting, ConnectOptions, Pending
 from .login import session_cookie
 from .reports import Unexpected, WebSocketRefused, check_refusal
 from .runtime import Runtime, open_runtime
 from .server_end import Application
 from .session import AsyncWebSocketSession
-from .stacks import LeftBehind
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -47,9 +46,7 @@ class TestClient(Connecting):
         self._leave(self._entered.pop(), error)
 
     def _leave(self, runtime: Runtime, error: BaseException | None) -> None:
-        left = runtime.close()
-        if left and error is None and self._reports:
-            raise LeftBehind(f"Connections have ended, and left behind: {'; '.join(left)}")
+        self._report(runtime.close(), error)
 
     def websocket_connect(
         self, path: str, **options: Unpack[ConnectOptions]
@@ -84,29 +81,18 @@ class TestClient(Connecting):
         raise Unexpected(f"Expected {path!r} to be refused, but it was accepted")
 
 
-class WebSocketConnection:
+class WebSocketConnection(Pending):
     """A connection to be made when it is entered."""
+
+    _session_class = WebSocketSession
+    _with = "with"
 
     def __init__(
         self, client: TestClient, path: str, options: ConnectOptions, *, raises: bool = True
     ) -> None:
+        super().__init__(path, options, raises=raises)
         self._client = client
-        self._path = path
-        self._options = options
-        self._raises = raises
         self._entered: list[tuple[Runtime, AsyncWebSocketSession]] = []
-        self.error: BaseException | None = None
-        """What left the application, if it failed while this connected."""
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            if hasattr(WebSocketSession, name):
-                raise RuntimeError(
-                    f"not connected yet: `with client.websocket_connect({self._path!r}) as ws`, "
-                    f"then ws.{name}"
-                )
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __enter__(self) -> WebSocketSession:
         """Connect. Raises `WebSocketRefused`, and what the application raises."""

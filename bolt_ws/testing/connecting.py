@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 from urllib.parse import parse_qs, urlencode
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from ..scopes import HOST, Headers, Query, make_scope
 from .login import token_for
 from .server_end import Application, ServerEnd
 from .session import AsyncWebSocketSession
+from .stacks import LeftBehind
 
 __tracebackhide__ = True  # pytest shows the test's line and the handler's
 
@@ -98,6 +99,11 @@ class Connecting:
         """
         return token_for(user, **claims)
 
+    def _report(self, left: list[str], error: BaseException | None) -> None:
+        """Raise `LeftBehind` for what the last connection has left, unless the test has failed."""
+        if left and error is None and self._reports:
+            raise LeftBehind(f"Connections have ended, and left behind: {'; '.join(left)}")
+
     def _session(
         self, lends: Lender | None, path: str, options: ConnectOptions, *, raises: bool
     ) -> AsyncWebSocketSession:
@@ -132,6 +138,31 @@ class Connecting:
         if self._origin is not None and "origin" not in named | {n.lower() for n, _ in common}:
             common.append(("Origin", self._origin))
         return common + own
+
+
+class Pending:
+    """A connection to be made when it is entered."""
+
+    _session_class: ClassVar[type]
+    _with: ClassVar[str]
+    """How it is entered."""
+
+    def __init__(self, path: str, options: ConnectOptions, *, raises: bool = True) -> None:
+        self._path = path
+        self._options = options
+        self._raises = raises
+        self.error: BaseException | None = None
+        """What left the application, if it failed while this connected."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(self._session_class, name):
+                raise RuntimeError(
+                    f"not connected yet: `{self._with} client.websocket_connect({self._path!r}) "
+                    f"as ws`, then ws.{name}"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 def _has_token(path: str, query: Query | None) -> bool:

@@ -45,7 +45,7 @@ def async_websocket_client() -> Iterator[AsyncTestClient]:
     """
     from . import database
     from .async_client import AsyncTestClient
-    from .grounds import connections_lent_to_django
+    from .environment import connections_lent_to_django
 
     if not database.SHARES:
         yield AsyncTestClient()

@@ -78,7 +78,7 @@ async def try_good(kind: HandshakeClass, way: Way, made: BoltAPI) -> Outcome:
 def _served(made: BoltAPI, way: Way, settings: Mapping[str, Any]) -> Iterator[Application]:
     refuse = "close" if way is Way.CLOSE else "deny"
     with override_settings(**SHARED, BOLT_WS={"REFUSE": refuse, **settings}):
-        limits._rates.__init__()  # type: ignore[misc]  # nobody has connected before
+        limits._rates._full_at.clear()  # nobody has connected before
         yield made.as_asgi()
 
 

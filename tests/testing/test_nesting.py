@@ -18,7 +18,7 @@ from bolt_ws.testing import (
     TestClient,
     WebSocketSession,
     WebSocketTimeout,
-    grounds,
+    environment,
     runtime,
 )
 from tests.testing import clients
@@ -74,7 +74,7 @@ async def test_a_loop_of_a_client_that_is_entered_again_inside() -> None:
     async with client, client:
         pass
     assert asyncio.get_running_loop().get_task_factory() is None
-    assert asyncio.get_running_loop() not in grounds._all_grounds
+    assert asyncio.get_running_loop() not in environment._environments
 
 
 def test_a_connection_that_is_entered_again_inside(client_of: ClientOf) -> None:
@@ -240,7 +240,7 @@ def test_a_client_that_cannot_open(client_of: ClientOf, monkeypatch: pytest.Monk
     def fails(*_: object) -> Any:
         raise LookupError("no such database")
 
-    for module in (runtime, grounds):
+    for module in (runtime, environment):
         monkeypatch.setattr(module, "connections_here", fails)
     for _ in range(2):
         with pytest.raises(LookupError), client_of(api):

@@ -17,7 +17,7 @@ from .layers import clean_layers, close_pools
 from .server_end import attributing
 
 
-class Grounds:
+class Environment:
     """The test's database, made visible, and channel layers that are cleaned."""
 
     def __init__(self) -> None:
@@ -64,21 +64,21 @@ class Grounds:
                 await self._stack.aclose()
             finally:
                 if not self._users:
-                    _all_grounds.pop(asyncio.get_running_loop(), None)
+                    _environments.pop(asyncio.get_running_loop(), None)
         return self._left_in_layers
 
 
-_all_grounds: WeakKeyDictionary[asyncio.AbstractEventLoop, Grounds] = WeakKeyDictionary()
+_environments: WeakKeyDictionary[asyncio.AbstractEventLoop, Environment] = WeakKeyDictionary()
 
 
-async def open_grounds() -> Grounds:
+async def open_environment() -> Environment:
     """Return those of the running loop, which count one user more."""
     loop = asyncio.get_running_loop()
-    grounds = _all_grounds.get(loop)
-    if grounds is None:
-        grounds = _all_grounds[loop] = Grounds()
-    await grounds.open()
-    return grounds
+    environment = _environments.get(loop)
+    if environment is None:
+        environment = _environments[loop] = Environment()
+    await environment.open()
+    return environment
 
 
 @asynccontextmanager

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from contextlib import suppress
+from importlib import import_module
+
+from django.apps import AppConfig, apps
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 
 
 class BoltWSConfig(AppConfig):
@@ -13,15 +17,26 @@ class BoltWSConfig(AppConfig):
     verbose_name = "bolt_ws: WebSockets"
 
     def ready(self) -> None:
-        """Register the system checks, and keep tokens out of the servers' logs.
+        """Register the system checks, keep tokens out of the servers' logs, change `runserver`.
 
-        The `api` modules are imported later, when they are served.
+        It serves with `bolt_ws.daphne.Server` where "daphne" is an installed app. The `api`
+        modules are imported later, when they are served.
         """
         from .checks import CHECKS, DEPLOYMENT_CHECKS
         from .redaction import install
 
         install()
+        if apps.is_installed("daphne"):
+            self._install_server()
         for check in CHECKS:
             checks.register(check, "bolt_ws")
         for check in DEPLOYMENT_CHECKS:
             checks.register(check, "bolt_ws", deploy=True)
+
+    def _install_server(self) -> None:
+        from . import daphne
+
+        import_module("daphne.management.commands.runserver")
+        # Settings that are wrong are for the checks to tell, and for whoever serves.
+        with suppress(ImproperlyConfigured):
+            daphne.install()

@@ -28,10 +28,14 @@ def get_asgi_application() -> ProtocolTypeRouter:
 def websocket_application() -> Application:
     """Return the application that serves all APIs of the project, and refuses all other paths.
 
-    For a `ProtocolTypeRouter` of one's own. Django must be set up.
+    For a `ProtocolTypeRouter` of one's own. Django must be set up. Where the `daphne` command
+    imports the caller, it serves with `bolt_ws.daphne.Server`.
     """
+    from . import daphne
     from .discovery import find_routes
     from .routing import Router
+
+    daphne.install()
 
     routes = find_routes()
     if not routes:

@@ -44,6 +44,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Addresses and networks whose `X-Forwarded-For` counts; "unix" is whoever connects to a
     Unix socket."""
 
+    daphne: Literal["complete", "stock"] = "complete"
+    """Whose WebSockets Daphne speaks: those of `bolt_ws.daphne`, or its own."""
+    daphne_deflate: bool = False
+    """Compress messages (permessage-deflate), where the client can."""
+    daphne_drain_timeout: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """Seconds after which a client that reads nothing of what waits for it is dropped."""
+    daphne_shutdown_timeout: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    """Seconds that all handlers and clients have to end when the server stops."""
+    daphne_shutdown_batch: Annotated[int, msgspec.Meta(ge=1)] = 100
+    """Connections that are told to end at once, then."""
+    daphne_shutdown_pause: Annotated[float, msgspec.Meta(ge=0)] = 0.05
+    """Seconds between two such batches, on average."""
+    daphne_loop: Literal["auto", "asyncio"] = "auto"
+    """The event loop: uvloop where it is installed, or asyncio's own."""
+
     def __repr__(self) -> str:
         return "<bolt_ws settings>"  # the key must not reach a log
 

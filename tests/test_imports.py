@@ -12,8 +12,9 @@ PACKAGE = Path(bolt_ws.__file__).parent
 
 # Whoever stands in a line knows nothing of the lines above, nor of its own.
 LAYERS = [
-    {"apps", "testing", "management", "daphne", "__init__"},
+    {"apps", "testing", "management", "__init__"},
     {"asgi"},
+    {"daphne"},
     {"checks"},
     {"check_keys", "check_project"},
     {"check_endpoints"},

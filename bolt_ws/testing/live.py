@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 import daphne.testing
 from asgiref.sync import SyncToAsync
 
+from ..daphne import install
 from ..scopes import Headers, Query
 from .live_client import connect
 from .live_configuration import Configuration
@@ -56,6 +57,7 @@ class ProtocolServerProcess(daphne.testing.DaphneProcess):  # type: ignore[misc]
         # Daphne has made the application and a server of its own class, which does not run yet.
         from daphne.cli import CommandLineInterface
 
+        install()  # the project's asgi module may have been imported before the line above
         self.server = CommandLineInterface.server_class(
             application=self.server.application,
             endpoints=self.server.endpoints,
@@ -258,7 +260,7 @@ class LiveServer:
         `token` goes into the query as `?token=`. `timeout` is in seconds, bounds the handshake,
         the close and each `recv()` that names no other, and None is for ever. `options` are those
         of `websockets.sync.client.connect`. Raises its exceptions, `InvalidStatus` for a refused
-        handshake, `TimeoutError`, and `ImportError` where websockets is not installed.
+        handshake, and `TimeoutError`.
         """
         connection = connect(
             self.ws_url,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
-from ..scopes import Headers, Query
+from websockets.sync import client
+from websockets.sync.client import ClientConnection
 
-if TYPE_CHECKING:
-    from websockets.sync.client import ClientConnection
+from ..scopes import Headers, Query
 
 
 def connect(
@@ -25,18 +25,12 @@ def connect(
     **options: Any,
 ) -> ClientConnection:
     """Connect to `path` of the server at `ws_url`: see `LiveServer.connect`."""
-    try:
-        from websockets.sync import client
-    except ImportError as error:
-        raise ImportError(
-            'LiveServer.connect() needs websockets: pip install "django-bolt-ws[testing]"'
-        ) from error
     defaults: dict[str, Any] = {
         "additional_headers": _headers(headers, cookies),
         "subprotocols": subprotocols,
         "open_timeout": timeout,
         "close_timeout": timeout,
-        "create_connection": _patient(client.ClientConnection, timeout),
+        "create_connection": _patient(ClientConnection, timeout),
         "proxy": None,  # the environment's knows nothing of this machine's loopback
     }
     connection: ClientConnection = client.connect(

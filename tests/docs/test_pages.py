@@ -21,6 +21,7 @@ from django.test import RequestFactory, override_settings
 
 from bolt_ws.auth import create_jwt_for_user
 from bolt_ws.conf import get_settings
+from bolt_ws.daphne.handshake import Handshake, make_scope
 from bolt_ws.testing import TestClient, WebSocketTimeout
 from tests.docs.pages import PAGES, ROOT, run
 
@@ -352,6 +353,32 @@ def test_settings() -> None:
     for block in blocks:
         with override_settings(BOLT_WS=eval(block)):
             get_settings()
+
+
+async def test_a_message_prepared_once() -> None:
+    announce = run(DOCS / "daphne.md").announce
+    handshake = Handshake(
+        method=b"GET",
+        version=b"HTTP/1.1",
+        target=b"/",
+        headers=[],
+        scheme="ws",
+        client=None,
+        server=None,
+        root_path="",
+        has_body=False,
+    )
+    sent: list[Any] = []
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    await announce(make_scope(handshake), [send, send], "Hello")
+    assert sent[0] is sent[1]
+    assert sent[0]["prepared"].frame == b"\x81\x05Hello"
+    sent.clear()
+    await announce({"extensions": {}}, [send], "Hello")
+    assert sent == [{"type": "websocket.send", "text": "Hello"}]
 
 
 def test_every_setting_is_explained_with_its_default() -> None:

@@ -1,4 +1,4 @@
-"""Some of the same handshakes, as bytes, to a real Daphne and a real uvicorn."""
+"""Some of the same handshakes, as bytes, to our Daphne, stock Daphne and uvicorn."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.hostile.judging import ENTERED
 from tests.hostile.project.settings import CACHE_FOLDER, SHARED, caches_in
 from tests.hostile.table import HandshakeClass, Row, rows_of
 from tests.hostile.wire import Answer, Attempt, send
-from tests.live.server import DAPHNE, LOGGED_WITHIN, UVICORN, Server, check_echo
+from tests.live.server import DAPHNE, LOGGED_WITHIN, STOCK_DAPHNE, UVICORN, Server, check_echo
 
 EVERY = 3
 """One of so many rows of each class is tried, the first one of each, too."""
@@ -51,7 +51,7 @@ class Attacked(Server):
         assert "eyJ" not in self.log, "a JSON Web Token is in the log"
 
 
-@pytest.fixture(scope="module", params=[DAPHNE, UVICORN], ids=str)
+@pytest.fixture(scope="module", params=[DAPHNE, STOCK_DAPHNE, UVICORN], ids=str)
 def attacked(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Attacked]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .server import DAPHNE, UVICORN, Kind, Server
+from .server import DAPHNE, STOCK_DAPHNE, UVICORN, Kind, Server
 
 StartServer = Callable[[Kind], Server]
 
@@ -24,12 +24,26 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> StartServer:
     return start
 
 
-@pytest.fixture(scope="session", params=[DAPHNE, UVICORN], ids=str)
-def server(request: pytest.FixtureRequest, start_server: StartServer) -> Iterator[Server]:
-    """A server of each kind in turn."""
-    running = start_server(request.param)
+@pytest.fixture(scope="session")
+def servers(start_server: StartServer) -> Iterator[StartServer]:
+    """Return the server of a kind, started once for all modules."""
+    running: dict[str, Server] = {}
+
+    def get(kind: Kind) -> Server:
+        if kind.name not in running:
+            running[kind.name] = start_server(kind)
+        return running[kind.name]
+
     try:
-        yield running
-        running.stop()
+        yield get
+        for each in running.values():
+            each.stop()
     finally:
-        running.kill()
+        for each in running.values():
+            each.kill()
+
+
+@pytest.fixture(params=[DAPHNE, STOCK_DAPHNE, UVICORN], ids=str)
+def server(request: pytest.FixtureRequest, servers: StartServer) -> Server:
+    """A server of each kind in turn."""
+    return servers(request.param)

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,10 @@ class Kind:
     """It sends the close codes 1001 to 1015 and reasons."""
     code_of_vanished: int
     """What it reports for a client that is gone without a close frame."""
-    exit_codes: tuple[int, ...]
+    exit_codes: tuple[int, ...] = (0,)
     """What its process ends with after SIGTERM."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What tells the served project which server it has."""
 
     def __str__(self) -> str:
         return self.name
@@ -58,9 +60,16 @@ DAPHNE = Kind(
     "daphne",
     ("daphne", "-b", "127.0.0.1", "-p", "0"),
     r"Listening on TCP address 127\.0\.0\.1:(\d+)",
+    can_deny=True,
+    has_standard_codes=True,
+    code_of_vanished=1006,
+)
+STOCK_DAPHNE = replace(
+    DAPHNE,
+    name="stock-daphne",
+    environment={"TEST_DAPHNE": "stock"},
     can_deny=False,
     has_standard_codes=False,
-    code_of_vanished=1006,
     # Stopped within a second of an upgrade, it forgets to cancel what it runs (a KeyError that it
     # does not log), and Python may then crash over what is left while it ends.
     exit_codes=(0, -signal.SIGSEGV),
@@ -96,7 +105,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-m", *kind.command, application],
             cwd=ROOT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **kind.environment, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -160,6 +169,12 @@ class Server:
             assert trouble not in log, log
         assert "eyJ" not in log, "a JSON Web Token is in the log"  # how each of them starts
         assert "token=" not in log.replace("token=[redacted]", "")
+
+    def forget_log(self) -> None:
+        """Start the log anew, for what is to come."""
+        with self._grown:
+            self.log = ""
+            self.expected = []
 
     def signal_stop(self) -> None:
         """Ask the server to stop."""

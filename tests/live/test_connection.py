@@ -1,4 +1,4 @@
-"""What a handler can do with its connection, on a real Daphne and a real uvicorn."""
+"""What a handler can do with its connection, on our Daphne, stock Daphne and uvicorn."""
 
 from collections.abc import AsyncIterator
 

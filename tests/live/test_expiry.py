@@ -1,4 +1,4 @@
-"""Credentials that expire and are withdrawn, on a real Daphne and a real uvicorn."""
+"""Credentials that expire and are withdrawn, on our Daphne, stock Daphne and uvicorn."""
 
 import asyncio
 import json

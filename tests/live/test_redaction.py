@@ -1,6 +1,6 @@
 """Whatever happens to a credential, a server prints none of it.
 
-Everything that Daphne and uvicorn print is read, at the level that they log by default and at the
+Everything that each server prints is read, at the level that they log by default and at the
 most talkative one, while handshakes with a credential in each place succeed and fail in each way.
 """
 
@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from bolt_ws.auth import create_jwt_for_user
 
 from .project.api import AUDIENCE
-from .server import DAPHNE, DONE_WITHIN, UVICORN, Kind, Server, connected
+from .server import DAPHNE, DONE_WITHIN, STOCK_DAPHNE, UVICORN, Kind, Server, connected
 
 APPLICATION = "tests.live.project.leaks:application"
 
@@ -56,8 +56,10 @@ def talkative(kind: Kind, *options: str) -> Kind:
 
 KINDS = [
     DAPHNE,
+    STOCK_DAPHNE,
     UVICORN,
     talkative(DAPHNE, "-v", "3"),
+    talkative(STOCK_DAPHNE, "-v", "3"),
     talkative(UVICORN, "--log-level", "trace"),
 ]
 

@@ -466,12 +466,6 @@ def test_settings_module_under_override() -> None:
         assert _settings_module() == "tests.settings"
 
 
-def test_without_websockets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "websockets.sync", None)
-    with pytest.raises(ImportError, match=r'pip install "django-bolt-ws\[testing\]"'):
-        connect("ws://127.0.0.1:1", "/")
-
-
 @pytest.mark.parametrize("path", ["", "ws/chat", "http://127.0.0.1/"])
 def test_path_without_slash(path: str) -> None:
     with pytest.raises(ValueError, match="a path begins with a slash"):

@@ -13,6 +13,7 @@ BOLT_WS: dict[str, Any] = {
     "APIS": ["tests.hostile.project.served:api"],
     "ADMISSION_TIMEOUT": 0.7,
     "MAX_CONNECTIONS_PER_USER": 3,
+    "DAPHNE": os.environ.get("TEST_DAPHNE", "complete"),
 }
 
 SHARED = {

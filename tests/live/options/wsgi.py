@@ -1,0 +1,5 @@
+"""What `runserver --noasgi` serves."""
+
+from django.core.wsgi import get_wsgi_application
+
+application = get_wsgi_application()

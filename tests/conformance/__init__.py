@@ -1,0 +1,1 @@
+"""Autobahn's test suite, against an echo on Daphne and uvicorn. See README.md."""

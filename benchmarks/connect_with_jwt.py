@@ -1,10 +1,10 @@
 """Connecting with a JWT: compiled handlers against Channels with a middleware, as most write it.
 
-Two parts: in process, with an `asyncio.Queue` on either side, and over Daphne, where what counts is
-the time that the server computes: Python's clients are slower than it. A connection is made, its
-first message is read, and it is closed. Channels has two middlewares: one that only verifies the
-token, and one that loads the user too, as the usual recipe does. Rounds are interleaved; each
-figure is the median of its rounds.
+Two parts: in process, with an `asyncio.Queue` on either side, and over Daphne, ours and stock,
+where what counts is the time that the server computes: this client is slower than it. A connection
+is made, its first message is read, and it is closed. Channels has two middlewares: one that only
+verifies the token, and one that loads the user too, as the usual recipe does. Rounds are
+interleaved; each figure is the median of its rounds.
 
     python benchmarks/connect_with_jwt.py [--rounds 7] [--connects 400]
 """
@@ -14,10 +14,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -30,6 +27,7 @@ from django.conf import settings
 
 FOLDER = Path(os.environ.setdefault("CONNECT_FOLDER", tempfile.mkdtemp()))
 KEY = "benchmark" * 6
+DAPHNE = os.environ.get("BENCH_DAPHNE", "stock")  # a server's; this script itself has none
 
 settings.configure(
     SECRET_KEY=KEY,
@@ -37,6 +35,7 @@ settings.configure(
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "bolt_ws"],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / "db.sqlite3"}},
     CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+    BOLT_WS={"DAPHNE": DAPHNE},
 )
 django.setup()
 
@@ -46,10 +45,16 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
 from django.core.management import call_command  # noqa: E402
 from django.urls import path  # noqa: E402
+from servers import OURS, STOCK, Server, prepare  # noqa: E402
 from websockets.asyncio.client import connect  # noqa: E402
 
 from bolt_ws import BoltAPI, WebSocket  # noqa: E402
 from bolt_ws.auth import JWTAuthentication  # noqa: E402
+
+if DAPHNE == "complete":
+    import bolt_ws.daphne
+
+    bolt_ws.daphne.install()
 
 Application = Callable[..., Awaitable[Any]]
 
@@ -104,10 +109,16 @@ application = ProtocolTypeRouter(
         )
     }
 )
-CANDIDATES = {
+IN_PROCESS = {
     "bolt_ws": "/bolt_ws",
     "Channels, verifies": "/verifies",
     "Channels, loads the user": "/loads",
+}
+OVER_DAPHNE = {
+    "bolt_ws on ours": (OURS, "/bolt_ws"),
+    "bolt_ws on stock": (STOCK, "/bolt_ws"),
+    "Channels on stock, verifies": (STOCK, "/verifies"),
+    "Channels on stock, loads the user": (STOCK, "/loads"),
 }
 
 
@@ -135,54 +146,29 @@ async def in_process(route: str, token: str, connects: int) -> float:
     return (time.perf_counter() - start) / connects * 1e6
 
 
-def busy(process: subprocess.Popen[str]) -> float:
-    """Return the seconds that a process has computed, from Linux's /proc."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def over_daphne(
-    process: subprocess.Popen[str], address: str, route: str, token: str, connects: int
-) -> float:
+async def over_daphne(server: Server, route: str, token: str, connects: int) -> float:
     """Return the connections for each second that the server computes, eight at a time."""
     left = iter(range(connects))
 
     async def client() -> None:
         for _ in left:
-            url = f"ws://{address}{route}?token={token}"
-            async with connect(url, compression=None, origin=f"http://{address}") as ws:  # type: ignore[arg-type]
+            url = f"ws://{server.address}{route}?token={token}"
+            async with connect(url, compression=None, origin=f"http://{server.address}") as ws:  # type: ignore[arg-type]
                 assert await ws.recv() == "1"
 
-    start = busy(process)
+    start = server.busy()
     await asyncio.gather(*(client() for _ in range(8)))
-    return connects / (busy(process) - start)
+    return connects / (server.busy() - start)
 
 
 def report(title: str, unit: str, figures: dict[str, list[float]], *, less_is_better: bool) -> None:
-    """Print the medians, and each one's ratio to ours."""
+    """Print the medians, and the first one's ratio to each."""
     medians = {name: statistics.median(values) for name, values in figures.items()}
-    ours = medians["bolt_ws"]
-    print(f"{title:28}{unit:>14}{'bolt_ws better':>16}")
+    first = next(iter(medians))
+    print(f"{title:38}{unit:>12}{first + ' better':>24}")
     for name, value in medians.items():
-        ratio = value / ours if less_is_better else ours / value
-        print(f"  {name:26}{value:14.1f}{ratio:15.2f}x")
-
-
-def serve() -> tuple[subprocess.Popen[str], str]:
-    """Start Daphne, and return it and its address."""
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", "0"]
-    process = subprocess.Popen(
-        [*command, "connect_with_jwt:application"],
-        cwd=Path(__file__).parent,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if found := re.search(r"Listening on TCP address 127\.0\.0\.1:(\d+)", line):
-            return process, f"127.0.0.1:{found[1]}"
-    raise RuntimeError("Daphne did not start")
+        ratio = value / medians[first] if less_is_better else medians[first] / value
+        print(f"  {name:36}{value:12.1f}{ratio:23.2f}x")
 
 
 def main() -> None:
@@ -191,25 +177,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--connects", type=int, default=400)
     options = parser.parse_args()
+    prepare()
     call_command("migrate", verbosity=0)
     User.objects.create(pk=1, username="ann")
     token = jwt.encode({"sub": "1", "exp": int(time.time()) + 3600}, KEY, "HS256")
-    times: dict[str, list[float]] = {name: [] for name in CANDIDATES}
-    rates: dict[str, list[float]] = {name: [] for name in CANDIDATES}
-    process, address = serve()
-    try:
+    times: dict[str, list[float]] = {name: [] for name in IN_PROCESS}
+    rates: dict[str, list[float]] = {name: [] for name in OVER_DAPHNE}
+    application = "connect_with_jwt:application"
+    with Server(OURS, application) as ours, Server(STOCK, application) as stock:
+        servers = {OURS: ours, STOCK: stock}
         for _ in range(options.rounds):
-            for name, route in CANDIDATES.items():
+            for name, route in IN_PROCESS.items():
                 times[name].append(asyncio.run(in_process(route, token, options.connects)))
-            for name, route in CANDIDATES.items():
+            for name, (kind, route) in OVER_DAPHNE.items():
                 rates[name].append(
-                    asyncio.run(over_daphne(process, address, route, token, options.connects))
+                    asyncio.run(over_daphne(servers[kind], route, token, options.connects))
                 )
-    finally:
-        process.terminate()
-        process.wait()
     report("in process", "us/connect", times, less_is_better=True)
-    report("over stock Daphne", "connects/s", rates, less_is_better=False)
+    report("over Daphne", "connects/s", rates, less_is_better=False)
+    print("budget: bolt_ws on ours over Channels on stock >= 2")
 
 
 if __name__ == "__main__":

@@ -98,12 +98,14 @@ class Connection(Timed):
         """
         kind = event["type"]
         if kind == "websocket.send" and self._can_send:
+            if self._is_full and not await self._has_room():
+                return
             if self._transport.is_closing():  # and drops what it is given
                 raise ClientGone("the connection is lost")
             self._send_message(event)
             self._turns += 1
             if self._is_full:
-                await self._sent()
+                await self._has_room()
             elif self._turns > TURNS:
                 await self._take_turns()
         elif self._ended is not None:
@@ -124,12 +126,15 @@ class Connection(Timed):
         else:
             raise RuntimeError(f"{kind!r} came out of turn: expected {_EXPECTED[self._step]}")
 
-    async def _sent(self) -> None:
+    async def _has_room(self) -> bool:
+        """Wait until the client has read enough. Return False if it never will."""
         try:
             await self._drained()
         except ClientGone:
             if not self._is_unaware():
                 raise
+            return False
+        return True
 
     def _send_message(self, event: Event) -> None:
         text, data = event.get("text"), event.get("bytes")

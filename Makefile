@@ -20,7 +20,7 @@ BENCH := $(VENV)/.installed-bench
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
-	@echo "  ARGS=...     passed to pytest (test, test-matrix) or to the benchmarks (bench)"
+	@echo "  ARGS=...     passed to pytest (test, test-matrix) or, such as --rounds 3, to bench"
 	@echo "  PORT=8000    where the demo listens"
 	@echo "  WORKERS=auto how many processes run the tests"
 	@echo "  TOXENV=...   runs only these environments of the matrix"

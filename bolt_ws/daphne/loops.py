@@ -31,3 +31,8 @@ def choose(reactor: Any) -> asyncio.AbstractEventLoop:
         loop.set_default_executor(ThreadPoolExecutor(max_workers=threads))
     set_loop(reactor, loop)
     return loop
+
+
+def name_of(loop: asyncio.AbstractEventLoop) -> str:
+    """Return the name of the library that the loop is of."""
+    return type(loop).__module__.partition(".")[0]

@@ -68,6 +68,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._ports: list[Any] = []
         self._kept: set[asyncio.Task[None]] = set()
         self._next_look: asyncio.TimerHandle | None = None
+        server_logger.info("WebSockets are those of bolt_ws, on %s", loops.name_of(self.loop))
         reactor.callWhenRunning(self._look)
         super().run()
 

@@ -7,6 +7,7 @@ that is not listed does that. When one is mended, the row's test fails, and the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -251,6 +252,8 @@ def expected(kind: Kind, row: str, right: Any) -> Any:
 
     Skips the test where that is known and not asserted.
     """
+    if kind.name == "uvicorn" and int(version("websockets").partition(".")[0]) < 17:
+        pytest.skip("what uvicorn does otherwise is listed as of websockets 17")
     difference = TABLE.get(kind.name, {}).get(row)
     if difference is None:
         return right

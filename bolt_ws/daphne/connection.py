@@ -27,6 +27,8 @@ _EXPECTED: Final = {
     Step.OPEN: "websocket.send or websocket.close",
 }
 
+SPIN: Final = 0.01
+"""Seconds that an application waits now and then that goes on sending after the end."""
 _MAY_BE_LATE: Final = ("websocket.send", "websocket.close")
 
 
@@ -101,6 +103,9 @@ class Connection(Timed):
             if self._is_full and not await self._has_room():
                 return
             if self._transport.is_closing():  # and drops what it is given
+                await self._take_turns()
+                if self._receives_apart:  # and its other task is told in a moment
+                    return
                 raise ClientGone("the connection is lost")
             self._send_message(event)
             self._turns += 1
@@ -109,8 +114,11 @@ class Connection(Timed):
             elif self._turns > TURNS:
                 await self._take_turns()
         elif self._ended is not None:
-            await self._take_turns()
-            if kind not in _MAY_BE_LATE or not self._is_unaware():
+            await self._take_turns(SPIN)  # it may not look at what happens to what it sends
+            may_be_late = kind in _MAY_BE_LATE or (
+                kind == "websocket.accept" and self._receives_apart
+            )
+            if not may_be_late or not self._is_unaware():
                 raise ClientGone(f"the connection has ended, and {kind} came too late")
         elif kind == "websocket.accept" and self._step is Step.CONNECTING:
             self._accept(event)

@@ -23,7 +23,7 @@ MAX_REASON: Final = 123
 """Bytes of a close reason (RFC 6455 section 5.5)."""
 
 UNAWARE: Final = 5.0
-"""Seconds that an application may take to tell all its tasks of the end."""
+"""Seconds that an application may take to tell its other tasks of the end."""
 
 
 class Step(Enum):
@@ -101,11 +101,12 @@ class Ending(Reader):
         A Channels consumer, say, receives in a task of its own. An error from its `send()` would
         take it away before its `disconnect()`.
         """
-        if self._told is None:
+        if self._told is not None:
+            cannot_know, bound = self._told() is not asyncio.current_task(), UNAWARE
+        else:  # and after that it is cancelled
             cannot_know = self._is_being_told or self._receives_apart
-        else:
-            cannot_know = self._told() is not asyncio.current_task()
-        return cannot_know and self._loop.time() - self._ended_at < UNAWARE
+            bound = self._server.application_close_timeout
+        return cannot_know and self._loop.time() - self._ended_at < bound
 
     def _end_event(self) -> Event | None:
         if self._ended is None:
@@ -176,7 +177,7 @@ class Ending(Reader):
                 self._respond(status, headers, body)
                 self._server.log(self._handshake, "rejected")
                 return
-            self._is_chunked = not any(name.lower() == b"content-length" for name, _ in headers)
+            self._is_chunked = responses.has_chunks(status, headers)
             head = responses.refusal_head(status, headers, self._server.server_name, None)
             self._transport.write(head)
             self._server.log(self._handshake, "rejected")

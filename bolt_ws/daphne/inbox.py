@@ -96,6 +96,8 @@ class Inbox(Writer):
         message = self._queue.popleft()
         self._queue_size -= len(message)
         self._is_answering = True
+        if self._pending:
+            self._read_on()
         if (
             self._is_paused
             and len(self._queue) <= MAX_MESSAGES // 2
@@ -103,8 +105,6 @@ class Inbox(Writer):
             and len(self._pending) <= MAX_HELD
         ):
             self._resume_reading()
-        if self._pending:
-            self._read_on()
         if isinstance(message, str):
             return {"type": "websocket.receive", "text": message}
         return {"type": "websocket.receive", "bytes": message}

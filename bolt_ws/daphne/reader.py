@@ -77,6 +77,8 @@ class Reader(Order):
             and self._message is None
             and self._read_whole(data)
         ):
+            if self._is_open and self._is_lagging():
+                self._pause_reading()
             return
         if self._is_over and not self._is_open:
             return  # it is read only so that the end of the stream is seen
@@ -114,8 +116,6 @@ class Reader(Order):
             self._answer_ping([encode(PONG, payload)])
         elif first == CLOSE:
             return self._can_send and not self._has_to_wait() and self._read_close(payload)
-        if self._is_lagging():
-            self._pause_reading()
         return True
 
     def _read_close(self, payload: bytes) -> bool:

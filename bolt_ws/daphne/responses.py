@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 RawHeaders = list[tuple[bytes, bytes]]
 
 _OURS: Final = (b"connection", b"upgrade", b"transfer-encoding")
+_WITHOUT_BODY: Final = (204, 304)
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _FORBIDDEN: Final = frozenset(b"\r\n\0")
 
@@ -42,13 +43,19 @@ def refusal_head(status: int, headers: RawHeaders, server_name: str, size: int |
     `size` is that of its body. Where it is None and the headers do not say it, chunks follow.
     """
     items = [item for item in headers if item[0].lower() not in _OURS]
-    if size is not None:
+    if size is not None and status not in _WITHOUT_BODY:
         items = [item for item in items if item[0].lower() != b"content-length"]
         items.append((b"Content-Length", b"%d" % size))
-    elif not any(name.lower() == b"content-length" for name, _ in items):
+    elif size is None and has_chunks(status, items):
         items.append((b"Transfer-Encoding", b"chunked"))
     items.append((b"Connection", b"close"))
     return _head(status, phrase(status), items, server_name)
+
+
+def has_chunks(status: int, headers: RawHeaders) -> bool:
+    """Tell whether a body of unknown size is sent in chunks, and not told by the headers."""
+    named = {name.lower() for name, _ in headers}
+    return status not in _WITHOUT_BODY and b"content-length" not in named
 
 
 def chunk(data: bytes) -> bytes:

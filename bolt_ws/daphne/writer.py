@@ -89,6 +89,7 @@ class Writer(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Have senders go on."""
         self._is_full = False
+        self._undrained = (0.0, 0)
         self._wake_senders()
 
     def _wake_senders(self) -> None:
@@ -97,18 +98,20 @@ class Writer(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def _take_turns(self) -> None:
+    async def _take_turns(self, seconds: float = 0) -> None:
         """Let others run now and then, where the application never has to wait."""
         self._turns += 1
         if self._turns > TURNS:
             self._turns = 0
-            await asyncio.sleep(0)
+            await asyncio.sleep(seconds)
 
     async def _drained(self) -> None:
         """Wait while the transport is full."""
+        place = len(self._drain_waiters)
         while self._is_full and not self._is_over:
             waiter: asyncio.Future[None] = self._loop.create_future()
-            self._drain_waiters.append(waiter)
+            self._drain_waiters.insert(place, waiter)
+            place = 0  # who has waited goes before who has just sent
             try:
                 await waiter
             except asyncio.CancelledError:

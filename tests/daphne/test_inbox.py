@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bolt_ws.daphne.inbox import MAX_MESSAGES, MAX_SIZE
+from bolt_ws.daphne.inbox import MAX_HELD, MAX_MESSAGES, MAX_SIZE
 from bolt_ws.daphne.order import PATIENCE
 from bolt_ws.daphne.writer import TURNS
 
@@ -241,3 +241,13 @@ async def test_others_run_while_an_application_only_receives(has_ended: bool) ->
             await client.connection.receive()
         assert turns >= 15
         other.cancel()
+
+
+async def test_what_has_been_read_does_not_lag() -> None:
+    """A small message, and behind it so much in one piece that more would have to wait."""
+    async with connected() as client:
+        message = client.frames("small")
+        large = client.frames(b"x" * (MAX_HELD + KIB))
+        client.put_bytes(message + large[:-1])
+        assert "pause_reading" not in client.transport.calls
+        assert await client.receive() == {"type": "websocket.receive", "text": "small"}

@@ -83,6 +83,7 @@ async def test_other_good_ones(changes: dict[str, list[bytes]]) -> None:
         {"upgrade": [b"h2c"]},
         {"sec_websocket_key": []},
         {"sec_websocket_key": [KEY, KEY]},
+        {"sec_websocket_key": [b"", KEY]},
         {"sec_websocket_key": [b"short"]},
         {"sec_websocket_key": [b"!" * 24]},
         {"sec_websocket_key": [KEY + b"="]},

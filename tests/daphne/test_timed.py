@@ -10,7 +10,7 @@ from websockets.frames import Opcode
 from bolt_ws.daphne.timed import LINGER
 
 from .client import Client, connected, connecting
-from .fakes import KIB, Server, no_system, settle
+from .fakes import KIB, MIB, Server, no_system, settle
 
 __all__ = ["no_system"]
 
@@ -283,3 +283,18 @@ async def test_nothing_happens_to_a_client_that_is_gone() -> None:
         client.transport.lose()
         await tick(client, 100)
         assert client.transport.calls == []
+
+
+async def test_what_was_undrained_long_ago_does_not_count() -> None:
+    async with connected() as client:
+        client.transport.fill()
+        await tick(client, 1)
+        client.transport.drain()
+        for _ in range(60):
+            client.ping()
+            await tick(client, 1)
+        # Less waits than would pause anybody, and the system holds more than before.
+        client.transport.unsent, client.transport.undelivered = KIB, 2 * MIB
+        await client.send({"type": "websocket.close"})
+        await tick(client, 1)
+        assert "abort" not in client.transport.calls

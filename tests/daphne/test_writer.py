@@ -15,7 +15,7 @@ from bolt_ws.daphne.ending import UNAWARE
 from bolt_ws.daphne.order import PATIENCE
 from bolt_ws.daphne.writer import TURNS, undelivered
 
-from .client import Client, connected
+from .client import Client, connected, connecting
 from .fakes import Server, settle
 
 ENDS: dict[str, Callable[[Client], object]] = {
@@ -165,8 +165,44 @@ async def test_sending_where_others_receive(how: str) -> None:
         await sending
         await client.send("late")
         await client.send({"type": "websocket.close", "code": 4001})
-        client.clock.move(UNAWARE)
+        client.clock.move(client.server.application_close_timeout)
         await fails_to_send(client)
+
+
+async def test_sending_twice_where_others_receive() -> None:
+    """The first message meets the end; `connection_lost` tells of it only later."""
+    async with connected(receives_apart=True) as client:
+        client.transport.begin_closing()
+        await client.send("late")
+        client.transport.lose()
+        assert (await client.receive())["code"] == 1006
+
+
+async def test_accepting_where_others_receive() -> None:
+    async with connecting(receives_apart=True) as client:
+        client.transport.lose()
+        await client.send({"type": "websocket.accept"})
+        assert (await client.receive())["code"] == 1006
+
+
+async def test_who_has_waited_goes_first() -> None:
+    """Whoever sends much fills the transport anew each time, and others have their turn too."""
+    async with connected() as client:
+
+        async def send_much() -> None:
+            while True:
+                client.transport.fill()
+                await client.send("much")
+
+        much = asyncio.create_task(send_much())
+        await settle()
+        little = asyncio.create_task(client.send("little"))
+        await settle()
+        for _ in range(3):
+            client.transport.drain()
+            await settle()
+        assert little.done()
+        much.cancel()
 
 
 async def test_who_was_told_knows() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -36,3 +38,18 @@ def choose(reactor: Any) -> asyncio.AbstractEventLoop:
 def name_of(loop: asyncio.AbstractEventLoop) -> str:
     """Return the name of the library that the loop is of."""
     return type(loop).__module__.partition(".")[0]
+
+
+def abort_broken(transports: Iterable[Any]) -> None:
+    """Abort those of Twisted's transports whose connection is broken.
+
+    libuv stops to watch a socket when the client resets the connection, and uvloop tells nobody of
+    it: Twisted would wait for ever.
+    """
+    poller, by_number = select.poll(), {}
+    for transport in transports:
+        if hasattr(transport, "abortConnection") and transport.fileno() >= 0:
+            by_number[transport.fileno()] = transport
+            poller.register(transport.fileno(), 0)
+    for number, _ in poller.poll(0):
+        by_number[number].abortConnection()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import weakref
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,6 +55,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         # Else applications would have that of the request that came before on a connection.
         self.context = contextvars.copy_context()
         self.websockets: set[Connection] = set()
+        # Transports of WebSockets that have stayed with Twisted.
+        self.on_twisted: weakref.WeakSet[Any] = weakref.WeakSet()
         self.is_stopping = False
         self.all_left = asyncio.Event()
         self.negotiator = Negotiator(deflate=settings.daphne_deflate)
@@ -106,6 +109,9 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     def _look(self) -> None:
         self._next_look = self.loop.call_later(LOOK_EVERY, self._look)
         now = self.loop.time()
+        if loops.name_of(self.loop) == "uvloop":
+            twisted: Any = reactor
+            loops.abort_broken([*twisted.getReaders(), *twisted.getWriters(), *self.on_twisted])
         for connection in list(self.websockets):
             try:
                 connection.look(now)

@@ -10,6 +10,7 @@ from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from .compatibility import bottom
 from .connection import Connection
 from .handshake import Handshake
 from .transports import TwistedTransport, attach, can_move, detach
@@ -106,6 +107,7 @@ class Upgrade(Protocol):
             server.keep(attach(server.loop, detach(transport), connection))
         else:
             self._connection = connection
+            server.on_twisted.add(bottom(transport))
             connection.connection_made(TwistedTransport(transport, connection))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
+from bolt_ws.daphne import loops
 from bolt_ws.daphne.loops import choose
 
 
@@ -103,3 +106,36 @@ def test_uvloop_of_a_policy_stays() -> None:
     reactor._asyncioEventloop = Loop()
     assert choose(reactor) is reactor._asyncioEventloop
     assert reactor.on == {}
+
+
+class Watched:
+    """A transport of Twisted, or what else its reactor watches."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.fileno = sock.fileno
+        self.is_aborted = False
+
+    def abortConnection(self) -> None:  # noqa: N802
+        self.is_aborted = True
+
+
+def test_broken_connections_are_aborted() -> None:
+    """libuv does not tell of a client that has reset its connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def connected() -> tuple[socket.socket, Watched]:
+            client = socket.create_connection(listening.getsockname())
+            served, _ = listening.accept()
+            sockets.extend([client, served])
+            return client, Watched(served)
+
+        sockets: list[socket.socket] = []
+        (reset, broken), (_, whole), (gone, closed) = connected(), connected(), connected()
+        reset.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset.close()
+        sockets[-1].close()
+        loops.abort_broken([broken, whole, closed, listening])
+        assert (broken.is_aborted, whole.is_aborted, closed.is_aborted) == (True, False, False)
+        gone.close()
+        for each in sockets:
+            each.close()

@@ -1,6 +1,7 @@
 """WebSockets for Django: declare endpoints, serve them with Daphne."""
 
 from . import status
+from .anywhere import room, user
 from .api import BoltAPI, WebSocketRoute
 from .blocking import BlockingWebSocket
 from .context import ConnectionContext
@@ -15,6 +16,7 @@ from .exceptions import (
     DeclarationError,
     InvalidJSON,
     InvalidMessage,
+    RoomUnavailable,
     UnexpectedFrame,
     WebSocketClose,
     WebSocketDisconnect,
@@ -25,6 +27,7 @@ from .exceptions import (
 from .handshake import Handshake
 from .markers import Cookie, Depends, Header, Path, Query
 from .messages import Message
+from .rooms.room import Room
 from .states import CloseCode, WebSocketState
 from .websocket import WebSocket
 
@@ -49,6 +52,8 @@ __all__ = [
     "Message",
     "Path",
     "Query",
+    "Room",
+    "RoomUnavailable",
     "Router",
     "UnexpectedFrame",
     "WebSocket",
@@ -64,7 +69,9 @@ __all__ = [
     "adisconnect_where",
     "disconnect_user",
     "disconnect_where",
+    "room",
     "status",
+    "user",
 ]
 
 __version__ = "0.1.0"

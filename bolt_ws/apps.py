@@ -24,10 +24,14 @@ class BoltWSConfig(AppConfig):
         """
         from .checks import CHECKS, DEPLOYMENT_CHECKS
         from .redaction import install
+        from .rooms.layers import get_layer
 
         install()
         if apps.is_installed("daphne"):
             self._install_server()
+        # Whoever sends to a channel of ours has to know its capacity, be it without `bolt_ws.room`.
+        with suppress(Exception):  # a layer that cannot be made is for the checks to tell
+            get_layer()
         for check in CHECKS:
             checks.register(check, "bolt_ws")
         for check in DEPLOYMENT_CHECKS:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack
 
 from .blocking_connection import BlockingConnection, calls, refuse_in_coroutine
+from .blocking_rooms import BlockingRoom
 from .exceptions import UnexpectedFrame, WebSocketDisconnect, WebSocketDisconnected
-from .handshake import Handshake
 from .messages import Message, content_of, decode_json, encode_json, message_from
 from .offline import FakeOptions, Record
 from .offline_blocking import OfflineBridge
+from .rooms.envelopes import ids_of
 from .websocket import Mode, OfflineWebSocket, WebSocket, _is_text
 
 P = ParamSpec("P")
@@ -202,22 +203,38 @@ class BlockingWebSocket(BlockingConnection):
         else:
             self.bridge.send({"type": "websocket.send", "bytes": encoded})
 
+    # Others
+
+    def join(self, name: str) -> BlockingRoom:
+        """Join a room, and return it; `with websocket.join("name") as room` leaves it at the end.
+
+        A connection that ends leaves all of its rooms. Raises what `WebSocket.join` raises.
+        """
+        refuse_in_coroutine("join()", "await websocket.join(...)")
+        joining = self.websocket.join(name)
+        return BlockingRoom(self.bridge.call(joining.join), self.bridge, refuse_in_coroutine)
+
+    leave = calls(WebSocket.leave)
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """The names of the rooms that the connection is in, the first joined first."""
+        return self.websocket.rooms
+
     def broadcast(
         self,
         data: Any,
         *,
-        exclude: Handshake | Iterable[object] = (),
+        exclude: Any = (),
         scope: Literal["path", "endpoint"] = "path",
     ) -> None:
         """Send text, bytes, or JSON for anything else, to all connections with the same path.
 
-        The sender included. `exclude` leaves some out; `scope="endpoint"` reaches all paths of
-        the endpoint.
+        In all processes, the sender included. `exclude` leaves some out, each itself or its `id`;
+        `scope="endpoint"` reaches all paths of the endpoint.
         """
         refuse_in_coroutine("broadcast()", "await websocket.broadcast(...)")
-        if isinstance(exclude, BlockingWebSocket):  # iterating one would receive
-            exclude = exclude.websocket
-        self.bridge.call(self.websocket.broadcast, data, exclude=exclude, scope=scope)
+        self.bridge.call(self.websocket.broadcast, data, exclude=ids_of(exclude), scope=scope)
 
 
 class OfflineBlockingWebSocket(Record, BlockingWebSocket):

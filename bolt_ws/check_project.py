@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from channels.exceptions import InvalidChannelLayerError
 from channels.layers import InMemoryChannelLayer
 from django.apps import apps
 from django.conf import settings
 from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import get_commands, load_command_class
 from django.utils.module_loading import import_string
 
 from .check_endpoints import backends
+from .conf import get_settings
+from .rooms.layers import get_layer
 
 _UNSHARED = (LocMemCache, DummyCache)
 
@@ -52,6 +56,28 @@ def check_channel_layers(**kwargs: Any) -> list[CheckMessage]:
         for alias, kind in _backends(layers)
         if issubclass(kind, InMemoryChannelLayer)
     ]
+
+
+def check_layer_of_rooms(**kwargs: Any) -> list[CheckMessage]:
+    """bolt_ws.E007: every connection would fail, because rooms have no channel layer."""
+    try:
+        get_settings()
+    except ImproperlyConfigured:  # E003 says so
+        return []
+    try:
+        get_layer()
+    except Exception as error:
+        is_ours = isinstance(error, ImproperlyConfigured | InvalidChannelLayerError)
+        # What another exception says may hold the password of a host.
+        what = f"{error}" if is_ours else f"{type(error).__name__} was raised while it was made"
+        return [
+            Error(
+                f"The channel layer of rooms cannot be used: {what}.",
+                hint="See settings.CHANNEL_LAYERS and settings.BOLT_WS['CHANNEL_LAYER'].",
+                id="bolt_ws.E007",
+            )
+        ]
+    return []
 
 
 def check_runserver(**kwargs: Any) -> list[CheckMessage]:

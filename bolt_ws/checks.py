@@ -18,6 +18,7 @@ from .check_project import (
     check_asgi_application,
     check_caches,
     check_channel_layers,
+    check_layer_of_rooms,
     check_runserver,
 )
 
@@ -31,6 +32,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_guards_can_pass,
     check_asgi_application,
     check_channel_layers,
+    check_layer_of_rooms,
     check_runserver,
 )
 DEPLOYMENT_CHECKS: Final[tuple[Check, ...]] = (

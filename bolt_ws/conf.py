@@ -44,6 +44,14 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Addresses and networks whose `X-Forwarded-For` counts; "unix" is whoever connects to a
     Unix socket."""
 
+    channel_layer: str = "default"
+    """The alias of the channel layer that rooms use. A project without layers has one in memory."""
+    room_timeout: Annotated[float, msgspec.Meta(gt=0)] = 5.0
+    """Seconds that a message to a room waits for a channel layer that fails."""
+    room_linger: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    """Seconds that a process stays in a room which its last member has left, so that clients which
+    come back at once cost the channel layer nothing."""
+
     daphne: Literal["complete", "stock"] = "complete"
     """Whose WebSockets Daphne speaks: those of `bolt_ws.daphne`, or its own."""
     daphne_deflate: bool = False

@@ -26,11 +26,13 @@ from .endings import (
 )
 from .exceptions import Refusal, WebSocketDisconnect, WebSocketRejected
 from .handshake import Scope
+from .hearing import Hearing
 from .limits import Lease
-from .peers import as_event
 from .permit import Permit
 from .plan import Call, Plan
 from .registry import Departure
+from .rooms.envelopes import as_event
+from .rooms.hubs import open_hub
 from .servers import Receive, Send, can_deny
 from .states import WebSocketState
 from .threads import Slot, reserve
@@ -70,6 +72,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         self.websocket = plan.make_websocket(self.scope, receive, send)
         self._slot: Slot | None = None
         self._on_close: list[Arguments] | None = None
+        self._hearing: Hearing | None = None
         self._parting: asyncio.Future[None] | None = None
         self._lease = Lease()
         self._permit = Permit(self.websocket, self._dismiss, closes_at_expiry=plan.closes_at_expiry)
@@ -77,6 +80,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         error: BaseException | None = None
         failure: BaseException | None = None
         try:
+            hub = await open_hub(self.websocket)
             handler, *callbacks = await plan.admission.admit(
                 self.websocket, [call.binder for call in plan.calls], dependencies, self._lease
             )
@@ -84,6 +88,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                 self._slot = reserve()
             self._permit.grant()
             self.websocket.admit()
+            hub.enter(self.websocket, plan.peers.keys_of(self.websocket))
             await self._greet(callbacks)
             if self._slot is not None:
                 await plan.handler.run(self.websocket, handler, self._slot)
@@ -107,10 +112,13 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
     async def _greet(self, callbacks: list[Arguments]) -> None:
         """Begin the part of the life that `on_close` ends."""
         plan, websocket = self.plan, self.websocket
-        plan.peers.add(websocket)
+        greeted, ended = len(plan.on_connect), len(plan.on_connect) + len(plan.on_close)
         if plan.on_close:
-            self._on_close = callbacks[len(plan.on_connect) :]
+            self._on_close = callbacks[greeted:ended]
             websocket.before_close(self._say_farewell)
+        bound = zip(plan.heard, callbacks[ended:], strict=False)
+        heard = [(*each, arguments) for each, arguments in bound]
+        websocket.owner = self._hearing = Hearing(websocket, heard, self._permit.leave)
         if plan.auto_accept:
             await websocket.accept_unasked()
         for call, arguments in zip(plan.on_connect, callbacks, strict=False):
@@ -241,11 +249,12 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         A step that fails or hangs skips no other.
         """
         websocket = self.websocket
-        self.plan.peers.discard(websocket)
-        try:
-            await self._say_farewell(websocket.close_code or 1006, websocket.close_reason or "")
-        except asyncio.CancelledError as cancelled:
-            failure = failure or cancelled
+        farewell = self._say_farewell(websocket.close_code or 1006, websocket.close_reason or "")
+        for step in [farewell] if self._hearing is None else [self._hearing.end(), farewell]:
+            try:
+                await step
+            except asyncio.CancelledError as cancelled:
+                failure = failure or cancelled
         try:
             left = await dependencies.close(error)
             # A dependency may take the exception, or raise one of its own, but not undo a
@@ -258,7 +267,6 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
 
     def _let_go(self) -> None:
         """Do what cleanup must not miss even where nothing can be awaited any more."""
-        self.plan.peers.discard(self.websocket)
         self._lease.release()
         self._permit.end()
         if self._slot is not None:

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -23,12 +23,15 @@ from .options import (
     check_codes,
     check_middleware,
     check_options,
+    compile_outbox,
     compile_types,
     merged,
 )
 from .origin import check_origins
 from .peers import Peers
-from .plan import Call, Plan
+from .plan import GAP, Call, Plan
+from .rooms.names import RESERVED
+from .rooms.room import Exclude
 from .routing import Application, Pattern
 
 Handler = Callable[..., Any]
@@ -55,6 +58,7 @@ class _Shared:
         self.endpoints: list[Endpoint] = []
         self.on_connect: list[Handler] = []
         self.on_close: list[Handler] = []
+        self.heard: list[tuple[str, Handler]] = []
 
 
 class Endpoint:
@@ -78,7 +82,7 @@ class Endpoint:
         self.is_name_explicit = name is not None
         self.name: str = name or str(getattr(handler, "__name__", type(handler).__name__))
         self.pattern = Pattern(path)
-        self._peers = Peers(self.name)
+        self._peers = Peers(self.name, _unique_key(self.handler, path))
         self._plans: dict[object, tuple[Inherited, Plan, type[BoltConsumer]]] = {}
         functools.update_wrapper(self, handler, updated=())
         with self._named_in_errors():
@@ -91,6 +95,7 @@ class Endpoint:
             self.middleware = check_middleware(options.get("middleware"))
             self._types = compile_types(options)
             self._auto_accept = options.get("auto_accept")
+            self._outbox_policy = compile_outbox(options, repr(self))
             self._caught = check_codes(options.get("caught_close_codes", builtins.all))
             _check_handler(handler)
         self._shared.endpoints.append(self)
@@ -121,10 +126,36 @@ class Endpoint:
         """
         return self._add(callback, "on_close")
 
-    async def broadcast(self, data: Any, *, exclude: object = ()) -> None:
-        """Send text, bytes, or JSON for anything else, to all connections of this process.
+    def on(self, kind: str) -> Callable[[_Callback], _Callback]:
+        """Have a function called with what Channels' `group_send` sends to a connection's room.
 
-        At all paths of the endpoint. `exclude` is a connection or several.
+        `kind` is the message's `type`. The function has the handler's kinds of parameters, and
+        `event`, the message, and `room`, the room's name, if it asks for them. It is called for
+        each connection in the room, one message after the other, beside the handler.
+        """
+        with self._named_in_errors():
+            if not isinstance(kind, str) or not kind or kind.startswith(RESERVED):
+                raise DeclarationError(f"on() takes the type of a message, not {kind!r}")
+
+        def add(callback: _Callback) -> _Callback:
+            return self._add_heard(kind, callback)
+
+        return add
+
+    def on_gap(self, callback: _Callback) -> _Callback:
+        """Have `callback` called when messages to a connection may have been lost.
+
+        Once the channel layer is back, for instance. It has the handler's kinds of parameters, and
+        `rooms`, the names of the rooms concerned, if it asks for that; it is the place to load
+        again what the client has to know.
+        """
+        return self._add_heard(GAP, callback)
+
+    async def broadcast(self, data: Any, *, exclude: Exclude = ()) -> None:
+        """Send text, bytes, or JSON for anything else, to all connections, in all processes.
+
+        At all paths of the endpoint. `exclude` is a connection or its `id`, or several. Raises
+        `RoomUnavailable` if the channel layer fails for `BOLT_WS["ROOM_TIMEOUT"]` seconds.
         """
         await self._peers.broadcast(data, exclude)
 
@@ -184,6 +215,11 @@ class Endpoint:
             peers=self._peers,
             on_connect=[Call(each, names, taken) for each in self._shared.on_connect],
             on_close=[Call(each, names, taken, _GIVEN) for each in self._shared.on_close],
+            heard=[
+                (kind, Call(each, names, taken, _given_with(kind)))
+                for kind, each in self._shared.heard
+            ],
+            outbox_policy=self._outbox_policy,
             auto_accept=self._auto_accept,
             receive_type=receive_type,
             send_type=send_type,
@@ -195,20 +231,28 @@ class Endpoint:
         )
 
     def _add(self, callback: _Callback, event: str) -> _Callback:
-        given = _GIVEN if event == "on_close" else ()
+        for plan, call in self._compiled(callback, _GIVEN if event == "on_close" else ()):
+            getattr(plan, event).append(call)
+        getattr(self._shared, event).append(callback)
+        return callback
+
+    def _add_heard(self, kind: str, callback: _Callback) -> _Callback:
+        for plan, call in self._compiled(callback, _given_with(kind)):
+            plan.heard.append((kind, call))
+        self._shared.heard.append((kind, callback))
+        return callback
+
+    def _compiled(self, callback: Handler, given: Sequence[str]) -> list[tuple[Plan, Call]]:
+        """Return a callback, compiled for all paths of the function; an error changes nothing."""
         with self._named_in_errors():
             _check_handler(callback)
-        # First compiled for all paths of the function, then added: an error changes nothing.
         calls: list[tuple[Plan, Call]] = []
         for endpoint in self._shared.endpoints:
             with endpoint._named_in_errors():
                 for _, plan, _ in endpoint._plans.values():
                     pattern = Pattern(plan.path)
                     calls.append((plan, Call(callback, pattern.names, plan.handler.taken, given)))
-        for plan, call in calls:
-            getattr(plan, event).append(call)
-        getattr(self._shared, event).append(callback)
-        return callback
+        return calls
 
     @contextlib.contextmanager
     def _named_in_errors(self) -> Iterator[None]:
@@ -219,6 +263,21 @@ class Endpoint:
 
 
 _GIVEN = ("code", "reason")
+
+
+def _given_with(kind: str) -> tuple[str, ...]:
+    return ("rooms",) if kind == GAP else ("event", "room")
+
+
+_keys: Counter[str] = Counter()
+
+
+def _unique_key(handler: Handler, path: str) -> str:
+    """Return what names an endpoint in all processes, which declare the same in the same order."""
+    qualname = getattr(handler, "__qualname__", type(handler).__qualname__)
+    key = f"{getattr(handler, '__module__', '')}.{qualname} {path}"
+    _keys[key] += 1
+    return key if _keys[key] == 1 else f"{key} {_keys[key]}"
 
 
 def _check_handler(handler: Any) -> None:

@@ -11,6 +11,7 @@ Exception
 ├── UnexpectedFrame                (RuntimeError) text where bytes were asked for, or bytes for text
 ├── InvalidJSON                    (ValueError) a message is no JSON
 │   └── InvalidMessage             it is JSON, but not of the type that the endpoint declares
+├── RoomUnavailable                (ConnectionError) the channel layer has not taken a message
 └── DeclarationError               (ImproperlyConfigured) an endpoint that cannot work
 """
 
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
     from .servers import Receive, Send
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class RoomUnavailable(ConnectionError):
+    """The channel layer has not taken a message for a room or a user in time.
+
+    Whether others got it is not known: it may have failed on the way back.
+    """
 
 
 class DeclarationError(ImproperlyConfigured):

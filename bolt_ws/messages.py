@@ -138,6 +138,8 @@ def message_from(event: Event) -> Message:
 def _encode_hook(value: Any) -> Any:
     if isinstance(value, str):  # SafeString and its kin
         return str.__str__(value)
+    if isinstance(value, int):  # MemberCount, for one
+        return int(value)
     if isinstance(value, Promise):  # gettext_lazy
         return str(value)
     raise TypeError(f"Object of type {type(value).__qualname__} is not JSON serializable")

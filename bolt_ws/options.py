@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, TypedDict, cast, get_args
 
 from .auth.backends import Authentication
 from .auth.guards import Guard
 from .exceptions import DeclarationError
+from .outbox import OutboxPolicy, Overflow
 from .values import ValueType, compile_value_type
 
 Middleware = Callable[[Any], Any]
@@ -41,6 +42,10 @@ class EndpointOptions(TypedDict, total=False):
     """What `send()` takes."""
     caught_close_codes: Any
     """Codes of a client's close that end the handler quietly; the builtin `all` is every one."""
+    outbox: int | None
+    """Messages of rooms that may wait for a connection whose client reads slowly: 256."""
+    overflow: Overflow | None
+    """What one more does: "close" the connection with 1013, "drop_oldest" or "drop_newest"."""
     middleware: Sequence[Middleware] | None
     """ASGI middleware around the endpoint, the outermost first."""
 
@@ -90,6 +95,25 @@ def compile_types(options: EndpointOptions) -> tuple[ValueType | None, ValueType
         None if receive is None else compile_value_type(receive),
         None if send is None else compile_value_type(send),
     )
+
+
+def compile_outbox(options: EndpointOptions, name: str) -> OutboxPolicy:
+    """Return what happens to messages that a connection is too slow for.
+
+    Raises `DeclarationError`.
+    """
+    policy = OutboxPolicy(name=name)
+    limit, overflow = options.get("outbox"), options.get("overflow")
+    if limit is not None:
+        if type(limit) is not int or limit < 1:
+            raise DeclarationError(f"outbox must be a number of messages, 1 or more, not {limit!r}")
+        policy.limit = limit
+    if overflow is not None:
+        if overflow not in get_args(Overflow):
+            known = ", ".join(map(repr, get_args(Overflow)))
+            raise DeclarationError(f"overflow must be one of {known}, not {overflow!r}")
+        policy.overflow = overflow
+    return policy
 
 
 def check_codes(codes: Any) -> frozenset[int] | None:

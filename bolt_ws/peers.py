@@ -1,105 +1,48 @@
-"""Who else is connected in this process, for `broadcast`."""
+"""Who else is connected to an endpoint, for `broadcast`."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Hashable, Iterable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from .exceptions import WebSocketDisconnect
-from .messages import encode_json
-from .servers import Event
-from .states import WebSocketState
+from .rooms.envelopes import Broadcast, announce, ids_of, message_for, payload_of
+from .rooms.names import endpoint_key, path_key, user_key
+from .rooms.sending import send_to_key
 
 if TYPE_CHECKING:
-    from .connection import Connection
-
-
-logger = logging.getLogger("bolt_ws")
+    from .member import Member
 
 
 class Peers:
-    """The connections of one endpoint in this process, by their resolved paths."""
+    """The connections of one endpoint, in all processes.
 
-    __slots__ = ("_by_path", "_name")
+    `key` names the endpoint among all of the project, and is the same in each process.
+    """
 
-    def __init__(self, name: str = "") -> None:
+    __slots__ = ("_key", "_name")
+
+    def __init__(self, name: str = "", key: str = "") -> None:
         self._name = name
-        self._by_path: dict[Hashable, set[Connection]] = {}
+        self._key = key
 
-    def add(self, websocket: Connection) -> None:
-        """Count a connection in."""
-        self._by_path.setdefault(_key(websocket.path), set()).add(websocket)
-
-    def discard(self, websocket: Connection) -> None:
-        """Count a connection out."""
-        members = self._by_path.get(_key(websocket.path), set())
-        members.discard(websocket)
-        if not members:
-            self._by_path.pop(_key(websocket.path), None)
+    def keys_of(self, member: Member) -> list[str]:
+        """Return the names by which messages are sent to a connection of the endpoint."""
+        keys = [endpoint_key(self._key), path_key(self._key, member.path)]
+        if member.auth is not None:
+            keys.append(user_key(member.auth.user_id))
+        return keys
 
     async def broadcast_at(self, path: str, data: Any, exclude: Any) -> None:
-        """Send to all at a path. `exclude` is a connection or several."""
-        members = list(self._by_path.get(_key(path), ()))
-        await _deliver(Broadcast(data, "path", path), members, exclude)
+        """Send to all at a path. `exclude` is a connection or its id, or several."""
+        await self._send(path_key(self._key, path), Broadcast(data, "path", path), exclude)
 
     async def broadcast(self, data: Any, exclude: Any) -> None:
-        """Send to all at all paths. `exclude` is a connection or several."""
-        await _deliver(Broadcast(data, "endpoint", self._name), self.everywhere(), exclude)
+        """Send to all at all paths. `exclude` is a connection or its id, or several."""
+        await self._send(endpoint_key(self._key), Broadcast(data, "endpoint", self._name), exclude)
 
-    def everywhere(self) -> list[Connection]:
-        """Return the connections at all paths."""
-        return [websocket for members in self._by_path.values() for websocket in members]
+    async def _send(self, key: str, broadcast: Broadcast, exclude: Any) -> None:
+        message = message_for(payload_of(broadcast.data), ids_of(exclude))
+        announce(broadcast)
+        await self._transmit(key, message)
 
-
-def _key(path: str) -> str:
-    return path.lstrip("/")  # slashes in front are one, as the router has it
-
-
-def as_event(data: Any) -> Event:
-    """Return the message that text, bytes, or JSON for anything else, is sent as."""
-    if isinstance(data, str):
-        return {"type": "websocket.send", "text": data}
-    if isinstance(data, bytes | bytearray | memoryview):
-        return {"type": "websocket.send", "bytes": bytes(data)}
-    return {"type": "websocket.send", "text": encode_json(data).decode()}
-
-
-class Broadcast(NamedTuple):
-    """What is sent to many, and to whom: all at one path, or all of an endpoint."""
-
-    data: Any
-    kind: Literal["path", "endpoint"]
-    to: str
-    """The path, or the endpoint's name."""
-
-
-listeners: list[Callable[[Broadcast], object]] = []
-"""Called with each broadcast, before it is sent."""
-
-
-async def _deliver(broadcast: Broadcast, members: Iterable[Connection], exclude: Any) -> None:
-    """Send to all members that are open. One that is gone, or slow, keeps no other back."""
-    for listener in listeners:
-        listener(broadcast)
-    event = as_event(broadcast.data)
-    several = isinstance(exclude, Iterable) and not hasattr(exclude, "scope")
-    # The blocking twin of a connection stands for it.
-    excluded = {getattr(each, "websocket", each) for each in (exclude if several else [exclude])}
-    await asyncio.gather(
-        *(
-            _deliver_to(member, event)
-            for member in members
-            if member.state is WebSocketState.CONNECTED and member not in excluded
-        )
-    )
-
-
-async def _deliver_to(member: Connection, event: Event) -> None:
-    try:
-        await member.send_event(dict(event))
-    except WebSocketDisconnect:
-        pass  # its own handler learns of it
-    except Exception:
-        logger.exception("A broadcast did not reach %r", member)
+    async def _transmit(self, key: str, message: dict[str, Any]) -> None:
+        await send_to_key(key, message)

@@ -24,6 +24,7 @@ from .exceptions import (
 )
 from .handshake import Reverser, Scope
 from .lending import call_with_lent
+from .outbox import OutboxPolicy
 from .parameters import Binder, compile_binder
 from .peers import Peers
 from .servers import Receive, Send
@@ -44,6 +45,9 @@ _WITH_AN_ENDING_OF_THEIR_OWN = frozenset(
     }
 )
 
+
+GAP = "bolt_ws.gap"
+"""The type of what `on_gap` callbacks are for."""
 
 _in_any_thread = database_sync_to_async(call_with_lent, thread_sensitive=False)
 
@@ -106,6 +110,9 @@ class Plan:
     peers: Peers
     on_connect: list[Call] = field(default_factory=list)
     on_close: list[Call] = field(default_factory=list)
+    heard: list[tuple[str, Call]] = field(default_factory=list)
+    """Callbacks for what others send, each with the type that it is for."""
+    outbox_policy: OutboxPolicy = field(default_factory=OutboxPolicy)
     refuse: str = "deny"
     opt: Mapping[str, Any] = field(default_factory=dict)
     closes_at_expiry: bool = True
@@ -122,7 +129,8 @@ class Plan:
     @property
     def calls(self) -> list[Call]:
         """The handler and the callbacks, all of whose arguments are bound in admission."""
-        return [self.handler, *self.on_connect, *self.on_close]
+        heard = [call for _, call in self.heard]
+        return [self.handler, *self.on_connect, *self.on_close, *heard]
 
     def make_websocket(self, scope: Scope, receive: Receive, send: Send) -> WebSocket:
         """Return a connection that is as the endpoint says, `websocket.connect` being received."""
@@ -135,6 +143,7 @@ class Plan:
             send_type=self.send_type,
             caught_close_codes=self.caught_close_codes,
             peers=self.peers,
+            outbox_policy=self.outbox_policy,
         )
         websocket.opt = self.opt
         websocket.closes_to_refuse = self.refuse == "close"

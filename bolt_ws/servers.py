@@ -18,6 +18,28 @@ GONE = (OSError, Disconnected)
 the client's close and its own notice of it, lets Autobahn's exception out."""
 
 DENIAL_EXTENSION = "websocket.http.response"
+PREPARED_EXTENSION = "bolt_ws.prepared"
+
+
+def preparer(scope: Mapping[str, Any]) -> Callable[[str | bytes], Any] | None:
+    """Return what encodes a message once for all connections of the server, None if it cannot.
+
+    What it gives goes beside the text or the bytes of a `websocket.send`, as `prepared`.
+    """
+    extensions = scope.get("extensions") or {}
+    found: Callable[[str | bytes], Any] | None = extensions.get(PREPARED_EXTENSION, {}).get(
+        "prepare"
+    )
+    return found
+
+
+def direct_sender(send: Send) -> Callable[[Any], bool] | None:
+    """Return what sends a prepared message without a coroutine, if it can be sent at once.
+
+    None where middleware stands between: it is to see each message.
+    """
+    found: Callable[[Any], bool] | None = getattr(getattr(send, "__self__", None), "send_now", None)
+    return found
 
 
 def can_deny(scope: Mapping[str, Any]) -> bool:

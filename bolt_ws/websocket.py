@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from typing import Any, Literal, Self, Unpack
 
-from .answers import AnsweredConnection
 from .exceptions import WebSocketDisconnect
-from .handshake import Handshake, Scope
+from .handshake import Scope
+from .member import Member
 from .messages import Message, decode_json, encode_json
 from .offline import FakeOptions, OfflineServer, Record, introduce, value_types
+from .offline_rooms import OfflineJoining, OfflinePeers
+from .outbox import OutboxPolicy
 from .peers import Peers
 from .requests import HandshakeRequest, get_request
+from .rooms.names import group_of
+from .rooms.room import Exclude, Joining
 from .servers import Event, Receive, Send
 from .states import WebSocketState
 from .values import ValueType
@@ -19,7 +23,7 @@ from .values import ValueType
 Mode = Literal["text", "binary"]
 
 
-class WebSocket(AnsweredConnection):
+class WebSocket(Member):
     """One connection.
 
     `auto_accept` says who accepts: False leaves it to `accept()`, and a send or a receive before
@@ -40,6 +44,7 @@ class WebSocket(AnsweredConnection):
         send_type: ValueType | None = None,
         caught_close_codes: frozenset[int] | None = None,
         peers: Peers | None = None,
+        outbox_policy: OutboxPolicy | None = None,
     ) -> None:
         super().__init__(scope, receive, send, auto_accept=auto_accept)
         self._receive_type = receive_type
@@ -47,6 +52,8 @@ class WebSocket(AnsweredConnection):
         self._caught = caught_close_codes
         self.closes_to_refuse = False
         self._peers = peers
+        if outbox_policy is not None:
+            self._outbox_policy = outbox_policy
 
     @staticmethod
     def fake(*messages: Any, **options: Unpack[FakeOptions]) -> OfflineWebSocket:
@@ -177,17 +184,41 @@ class WebSocket(AnsweredConnection):
         if event is not None:  # None: a ping, which no server can be told to send
             await self.send_event(event)
 
+    # Others
+
+    def join(self, name: str) -> Joining:
+        """Join a room, and return it: `room = await websocket.join("name")`.
+
+        `async with websocket.join("name") as room` leaves it at the end of the block. A connection
+        that ends leaves all of its rooms. Raises `TypeError` and `ValueError` for a name that no
+        room can have, when awaited `WebSocketDisconnected` after the end.
+        """
+        return Joining(self, name)
+
+    async def leave(self, name: str) -> None:
+        """Leave a room. One that was not joined is left already."""
+        group = group_of(name)
+        self.room_names.pop(group, None)
+        if self.hub is not None:
+            self.hub.leave(self, group)
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """The names of the rooms that the connection is in, the first joined first."""
+        return tuple(self.room_names.values())
+
     async def broadcast(
         self,
         data: Any,
         *,
-        exclude: Handshake | Iterable[object] = (),
+        exclude: Exclude = (),
         scope: Literal["path", "endpoint"] = "path",
     ) -> None:
         """Send text, bytes, or JSON for anything else, to all connections with the same path.
 
-        The sender included, in this process. `exclude` leaves some out; `scope="endpoint"` reaches
-        all paths of the endpoint.
+        In all processes, the sender included. `exclude` leaves some out, each itself or its `id`;
+        `scope="endpoint"` reaches all paths of the endpoint. Raises `RoomUnavailable` if the
+        channel layer fails for `BOLT_WS["ROOM_TIMEOUT"]` seconds.
         """
         if scope not in ("path", "endpoint"):
             raise ValueError(f"scope is 'path' or 'endpoint', not {scope!r}")
@@ -219,9 +250,9 @@ class OfflineWebSocket(Record, WebSocket):
             auto_accept=options.get("auto_accept"),
             receive_type=receive_type,
             send_type=send_type,
-            peers=(peers := Peers()),
+            peers=(peers := OfflinePeers()),
         )
-        peers.add(self)
+        peers.member = self
         introduce(self, options)
         self._client_state = WebSocketState.CONNECTED  # `websocket.connect` was received before
         if options.get("auto_accept"):  # as in `accept_unasked`, but no event loop runs here
@@ -229,6 +260,10 @@ class OfflineWebSocket(Record, WebSocket):
             self._advance(accept)
             server.keep(accept)
             self._open = self._was_accepted_unasked = True
+
+    def join(self, name: str) -> Joining:
+        """Join a room, alone."""
+        return OfflineJoining(self, name)
 
 
 class _Messages:

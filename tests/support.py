@@ -10,6 +10,7 @@ import jwt
 from django.conf import settings
 
 from bolt_ws import BoltAPI
+from bolt_ws.rooms.hubs import _hubs
 from bolt_ws.testing.server_end import ServerEnd
 
 TIMEOUT = 5.0
@@ -150,3 +151,8 @@ async def status(application: Application, path: str = "/", **scope: Any) -> int
     """Return the HTTP status that a handshake is answered with; 101 is an accept."""
     sent = await talk(application, path, deny=True, **scope)
     return 101 if sent[0]["type"] == "websocket.accept" else sent[0]["status"]
+
+
+def assert_nobody_is_left() -> None:
+    """Fail if a connection or a room is left in any event loop of this process."""
+    assert [hub for hub in _hubs.values() if hub.is_in_use] == []

@@ -20,7 +20,17 @@ from bolt_ws import (
     WebSocketDisconnected,
     WebSocketException,
 )
-from tests.support import ACCEPT, TIMEOUT, Application, Connection, close, status, talk, text
+from tests.support import (
+    ACCEPT,
+    TIMEOUT,
+    Application,
+    Connection,
+    assert_nobody_is_left,
+    close,
+    status,
+    talk,
+    text,
+)
 
 # Plain functions run where Django's synchronous code runs.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -327,13 +337,12 @@ async def test_a_member_that_is_gone_keeps_no_other_back() -> None:
 
 
 async def test_nobody_is_left_among_the_peers() -> None:
-    api, chat = chat_api()
-    served = api.as_asgi()
+    served = chat_api()[0].as_asgi()
     members = [await join(served, f"/{number}") for number in range(5)]
     for member in members:
         member.leave()
         await member.end()
-    assert chat._peers.everywhere() == []
+    assert_nobody_is_left()
 
 
 async def test_a_bare_connection_has_nobody_to_broadcast_to() -> None:

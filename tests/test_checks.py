@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from channels.layers import InMemoryChannelLayer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings as project_settings
@@ -40,6 +41,7 @@ from bolt_ws.auth import (
     TicketAuthentication,
 )
 from bolt_ws.auth.revocation import RevocationStore
+from bolt_ws.check_project import check_layer_of_rooms
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY = "a key of its own, which is longer than the 32 bytes that HS256 asks for"
@@ -348,10 +350,10 @@ def layer(path: str) -> dict[str, Any]:
         (layer("channels.layers.InMemoryChannelLayer"), ["W002"]),
         ({**layer("channels.layers.InMemoryChannelLayer"), "DEBUG": True}, []),
         (layer("channels_redis.core.RedisChannelLayer"), []),
-        (layer("no.such.Layer"), []),  # Channels says so
+        (layer("no.such.Layer"), ["E007"]),
         ({"CHANNEL_LAYERS": {}}, []),
-        ({"CHANNEL_LAYERS": {"default": {}}}, []),
-        ({"CHANNEL_LAYERS": None}, []),
+        ({"CHANNEL_LAYERS": {"default": {}}}, ["E007"]),
+        ({"CHANNEL_LAYERS": None}, ["E007"]),
     ],
     ids=repr,
 )
@@ -362,6 +364,47 @@ def test_channel_layers(settings: dict[str, Any], expected: list[str]) -> None:
 
 def cache(path: str) -> dict[str, Any]:
     return {"BACKEND": f"django.core.cache.backends.{path}"}
+
+
+class WithoutGroups(InMemoryChannelLayer):
+    """A layer that can only send."""
+
+    extensions = ("flush",)
+
+
+class Leaky(InMemoryChannelLayer):
+    """A layer whose errors tell secrets."""
+
+    def __init__(self, host: str) -> None:
+        raise ValueError(f"bad host {host!r}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, None),
+        (layer("channels.layers.InMemoryChannelLayer"), None),
+        ({"BOLT_WS": {"CHANNEL_LAYER": "chat"}}, "no such layer"),
+        (layer("no.such.Layer"), "Cannot import BACKEND"),
+        (layer(f"{__name__}.WithoutGroups"), "has no groups"),
+        (
+            {
+                "CHANNEL_LAYERS": {
+                    "default": {"BACKEND": f"{__name__}.Leaky", "CONFIG": {"host": "s3cret"}}
+                }
+            },
+            "ValueError was raised while it was made",
+        ),
+        ({"BOLT_WS": {"CHANNEL_LAYER": 1}}, None),  # E003's to say
+    ],
+)
+def test_the_layer_of_rooms(settings: dict[str, Any], said: str | None) -> None:
+    with override_settings(**settings):
+        messages = check_layer_of_rooms()
+    assert [message.id for message in messages] == ([] if said is None else ["bolt_ws.E007"])
+    if said is not None:
+        assert said in messages[0].msg
+        assert "s3cret" not in messages[0].msg
 
 
 @pytest.mark.parametrize(

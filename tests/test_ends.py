@@ -11,7 +11,16 @@ import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 
 from bolt_ws import BoltAPI, Depends, WebSocket, WebSocketDisconnect, WebSocketException
-from tests.support import ACCEPT, TIMEOUT, Connection, close, serve, talk, text
+from tests.support import (
+    ACCEPT,
+    TIMEOUT,
+    Connection,
+    assert_nobody_is_left,
+    close,
+    serve,
+    talk,
+    text,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,7 +87,7 @@ async def test_a_server_that_fails_at_the_close_skips_no_cleanup() -> None:
     with pytest.raises(RuntimeError, match="the server broke"):
         await Connection(api.as_asgi(), on_send=fail).end()
     assert ended == [1000]
-    assert handler._peers.everywhere() == []
+    assert_nobody_is_left()
 
 
 async def test_cancelled_while_on_close_runs_the_client_is_still_told() -> None:
@@ -283,7 +292,7 @@ async def test_a_server_that_fails_while_cancelled_leaks_nothing() -> None:
     with pytest.raises(asyncio.CancelledError):
         await connection.end()
     assert torn_down == [True]
-    assert handler._peers.everywhere() == []
+    assert_nobody_is_left()
 
 
 async def test_a_loop_that_shuts_down_leaks_nothing() -> None:
@@ -299,7 +308,7 @@ async def test_a_loop_that_shuts_down_leaks_nothing() -> None:
     served.send(None)  # until it waits for the client
     assert connection.sent == [ACCEPT]
     served.close()
-    assert handler._peers.everywhere() == []
+    assert_nobody_is_left()
 
 
 @pytest.mark.parametrize("in_block", [True, False])

@@ -40,9 +40,10 @@ def encode(first: int, payload: bytes) -> bytes:
 class PreparedMessage:
     """One message, encoded once, for any number of connections."""
 
-    __slots__ = ("frame",)
+    __slots__ = ("data", "frame")
 
     def __init__(self, data: str | bytes) -> None:
+        self.data = data
         if isinstance(data, str):
             self.frame = encode(TEXT, data.encode())
         else:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
+from ..servers import PREPARED_EXTENSION
 from .frames import PreparedMessage
-
-PREPARED: Final = "bolt_ws.prepared"
-"""The ASGI extension: `scope["extensions"][PREPARED]["prepare"](data)` gives what a
-`websocket.send` event takes as `prepared`."""
 
 
 @dataclass(slots=True, repr=False)  # the target may hold a token
@@ -61,6 +58,6 @@ def make_scope(handshake: Handshake) -> dict[str, Any]:
         "subprotocols": handshake.subprotocols,
         "extensions": {
             "websocket.http.response": {},
-            PREPARED: {"prepare": PreparedMessage},
+            PREPARED_EXTENSION: {"prepare": PreparedMessage},
         },
     }

@@ -12,6 +12,7 @@ import daphne.server
 from twisted.internet import defer, reactor
 
 from ..conf import get_settings
+from ..rooms.hubs import say_farewell
 from . import loops
 from .logs import server_logger
 from .negotiation import Negotiator
@@ -127,5 +128,6 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         for port in self._ports:
             port.stopListening()
         await shut_down(self)
+        await say_farewell()  # now, and not after a pause: nobody comes back to this process
         if self._next_look is not None:
             self._next_look.cancel()

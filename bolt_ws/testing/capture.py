@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..peers import Broadcast as Broadcast
-from ..peers import listeners
+from ..rooms.envelopes import Broadcast as Broadcast
+from ..rooms.envelopes import listeners
 
 
 @contextmanager

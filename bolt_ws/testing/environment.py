@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
 
 from ..lending import call_with_lent, lender
+from ..rooms.hubs import say_farewell
 from . import database
 from .database import DatabaseLender, Turn, Turnwise, connections_here
 from .layers import clean_layers, close_pools
@@ -49,6 +50,7 @@ class Environment:
         if database.SHARES:
             self.lends = await self._stack.enter_async_context(_shared_database(loop))
         self._stack.push_async_callback(close_pools)
+        self._stack.push_async_callback(say_farewell)
 
     async def close(self) -> list[str]:
         """Count a user out, and return what the last one finds left behind."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from channels.layers import InMemoryChannelLayer, channel_layers
 
+from ..rooms.layers import own_layer
+
 Member = tuple[str, str, str]
 """A channel in a group of a channel layer."""
 
@@ -58,10 +60,9 @@ async def close_pools() -> None:
 
 
 def _in_memory() -> dict[str, Any]:
+    layers = {**channel_layers.backends, "of bolt_ws": own_layer()}
     return {
-        alias: layer
-        for alias, layer in channel_layers.backends.items()
-        if isinstance(layer, InMemoryChannelLayer)
+        alias: layer for alias, layer in layers.items() if isinstance(layer, InMemoryChannelLayer)
     }
 
 

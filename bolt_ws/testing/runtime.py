@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from asgiref.sync import AsyncToSync, SyncToAsync
 
+from ..rooms.hubs import say_farewell
 from . import database
 from .database import DatabaseLender, Turn, connections_here
 from .layers import clean_layers, close_pools
@@ -75,6 +76,7 @@ class Runtime:
 
     async def _main(self) -> None:
         await self._stopping.wait()
+        await say_farewell()
         await close_pools()
 
     # The test's thread

@@ -14,6 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
 from bolt_ws.daphne.writer import ClientGone
+from bolt_ws.servers import direct_sender
 
 from .client import Client, connected, connecting, masked
 from .fakes import KIB, Event, Server, settle
@@ -144,6 +145,32 @@ async def test_a_prepared_message_waits_like_others() -> None:
         assert not sending.done()
         client.transport.drain()
         await sending
+
+
+async def test_a_prepared_message_is_sent_at_once_only_if_nothing_is_in_the_way() -> None:
+    async with connected() as client:
+        await settle()
+        scope, send = client.application.scope, client.application.send
+        prepared = scope["extensions"]["bolt_ws.prepared"]["prepare"]("x")
+        send_now = direct_sender(send)
+        assert send_now is not None
+        assert send_now(prepared)
+        client.look()
+        assert client.messages == ["x"]
+        client.transport.fill()
+        assert not send_now(prepared)  # `send` waits
+        client.transport.drain()
+        await send({"type": "websocket.close"})
+        assert not send_now(prepared)  # `send` raises
+        client.look()
+        assert client.messages == ["x"]
+
+
+def test_middleware_is_not_passed_by() -> None:
+    async def send(event: Any) -> None:
+        pass
+
+    assert direct_sender(send) is None
 
 
 # The end of the application

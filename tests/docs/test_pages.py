@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import re
 from asyncio import to_thread
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType, ModuleType
 from typing import Any
 
 import jwt
 import msgspec
 import pytest
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
 from channels.testing import WebsocketCommunicator
+from channels_redis.utils import create_pool, decode_hosts
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.signals import user_logged_out
 from django.core.cache import cache
+from django.core.exceptions import SynchronousOnlyOperation
+from django.core.management import call_command
+from django.db.models.signals import post_save
 from django.test import RequestFactory, override_settings
 
-from bolt_ws.auth import create_jwt_for_user
+from bolt_ws import WebSocket
+from bolt_ws.auth import JWTAuthentication, create_jwt_for_user
 from bolt_ws.conf import get_settings
-from bolt_ws.daphne.handshake import Handshake, make_scope
-from bolt_ws.testing import TestClient, WebSocketTimeout
+from bolt_ws.daphne.handshake import Handshake
+from bolt_ws.daphne.handshake import make_scope as make_daphne_scope
+from bolt_ws.rooms.hubs import say_farewell
+from bolt_ws.rooms.layers import get_layer
+from bolt_ws.rooms.names import group_of
+from bolt_ws.testing import AsyncTestClient, TestClient, WebSocketTimeout
 from tests.docs.pages import PAGES, ROOT, run
+from tests.support import make_scope
 
 README, DOCS = ROOT / "README.md", ROOT / "docs"
 
@@ -66,6 +80,7 @@ def empty_cache() -> Iterator[None]:
 def no_receivers() -> Iterator[None]:
     yield
     user_logged_out.disconnect(dispatch_uid="leave_at_logout")
+    post_save.disconnect(sender=Group, dispatch_uid="tell_of_group")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -83,6 +98,26 @@ async def test_readme() -> None:
     path = f"/ws/room/lobby?shout=true&token={token()}"
     assert await talk(application, path, "hi") == ['{"from":"7","text":"HI"}']
     assert await refusal(application, "/ws/room/lobby") == 4401
+
+
+def test_the_view_of_the_readme() -> None:
+    module = run(README)
+    ann, bob = User(pk=7, username="ann"), User(pk=8)
+    request = RequestFactory().post("/")
+    request.user = ann
+    with (
+        TestClient(module.api) as client,
+        client.websocket_connect("/ws/room/lobby", token=token()) as here,
+        client.websocket_connect("/ws/room/kitchen", token=client.token_for(bob)) as there,
+    ):
+        for each in (here, there):
+            each.send_text("I am in")
+            each.receive_json()
+        assert module.invite(request, "lobby", bob.pk).status_code == 204
+        assert here.receive_json() == {"from": "ann", "text": "We will be more"}
+        assert there.receive_json() == {"from": "ann", "text": "Come to lobby"}
+        for each in (here, there):
+            each.receive_nothing()
 
 
 @pytest.fixture
@@ -194,6 +229,19 @@ async def test_blocking() -> None:
         pass
     assert event == {"type": "websocket.close", "code": 4000, "reason": "as you wish"}
     await communicator.wait()
+
+
+def test_blocking_rooms() -> None:
+    with (
+        TestClient(run(DOCS / "blocking.md").api) as client,
+        client.websocket_connect("/ws/lounge") as ann,
+    ):
+        assert ann.receive_json() == {"here": 1}
+        with client.websocket_connect("/ws/lounge") as bob:
+            assert ann.receive_json() == bob.receive_json() == {"here": 2}
+            bob.send_text("hi")
+            assert ann.receive_text() == "hi"
+            bob.receive_nothing()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -373,7 +421,7 @@ async def test_a_message_prepared_once() -> None:
     async def send(event: Any) -> None:
         sent.append(event)
 
-    await announce(make_scope(handshake), [send, send], "Hello")
+    await announce(make_daphne_scope(handshake), [send, send], "Hello")
     assert sent[0] is sent[1]
     assert sent[0]["prepared"].frame == b"\x81\x05Hello"
     sent.clear()
@@ -414,3 +462,206 @@ def test_the_message_of_a_failed_test() -> None:
             ws.receive_json(timeout=0.1)
     message = re.sub(r'File ".*", line \d+', 'File "chat/api.py", line 12', str(raised.value))
     assert f"```text\nWebSocketTimeout: {message.strip()}\n```" in page.read_text()
+
+
+@pytest.fixture
+def rooms() -> ModuleType:
+    """The page on rooms, with an endpoint that listens to any room as any user."""
+    module = run(DOCS / "rooms.md")
+
+    @module.api.websocket("/ws/listen/{name}", auth=[JWTAuthentication()])
+    async def listen(websocket: WebSocket, name: str) -> None:
+        async with websocket.join(name):
+            await websocket.send_text("listening")
+            async for _ in websocket.iter_text():
+                pass
+
+    return module
+
+
+@contextmanager
+def listening(client: TestClient, name: str, **options: Any) -> Iterator[Any]:
+    with client.websocket_connect(f"/ws/listen/{name}", **options) as ws:
+        assert ws.receive_text() == "listening"
+        yield ws
+
+
+def post(view: Any, **fields: str) -> None:
+    assert view(RequestFactory().post("/", fields)).status_code == 204
+
+
+def test_rooms(rooms: ModuleType) -> None:
+    with TestClient(rooms.api) as client:
+        for path, other in {
+            "/ws/chat/lobby": "/ws/chat/kitchen",
+            "/ws/radio/before": "/ws/chat/kitchen",
+            "/ws/radio": "/ws/chat/lobby",
+        }.items():
+            with (
+                client.websocket_connect(path) as ann,
+                client.websocket_connect(path) as bob,
+                client.websocket_connect(other) as eve,
+            ):
+                ann.send_text("ann")  # bob hears it if he was there in time
+                assert ann.receive_text() == "ann"
+                bob.send_text("bob")
+                assert ann.receive_text() == "bob"
+                assert bob.receive_text() == "bob" or bob.receive_text() == "bob"
+                eve.receive_nothing()
+
+
+def test_rooms_leave_connections_out(rooms: ModuleType) -> None:
+    with (
+        TestClient(rooms.api) as client,
+        client.websocket_connect("/ws/board") as ann,
+        client.websocket_connect("/ws/board") as bob,
+    ):
+        ids = [each.receive_json()["you"] for each in (ann, bob)]
+        ann.send_json([1, 2])
+        assert bob.receive_json() == [1, 2]
+        post(rooms.draw, stroke="a line", you=ids[1])
+        assert ann.receive_text() == "a line"
+        for each in (ann, bob):
+            each.receive_nothing()
+
+
+def test_the_names_of_rooms() -> None:
+    for name in ("é" * 200, "bolt_ws.mine"):
+        assert group_of(name).startswith("bolt_ws.room.")
+    longest = "a-Z_9." + "x" * 93
+    assert group_of(longest) == longest
+    for name in ("", "x" * 201):
+        with pytest.raises(ValueError, match="1 to 200 characters"):
+            group_of(name)
+
+
+@pytest.mark.django_db
+def test_rooms_from_anywhere(rooms: ModuleType) -> None:
+    with TestClient(rooms.api) as client, listening(client, "board", token=token()) as board:
+        async_to_sync(rooms.draw_in_a_coroutine)(RequestFactory().post("/", {"stroke": "a dot"}))
+        assert board.receive_text() == "a dot"
+    with TestClient(rooms.api) as client, listening(client, "radio", token=token()) as radio:
+        call_command(rooms.Command(), "la la")
+        assert radio.receive_text() == "la la"
+    with TestClient(rooms.api) as client, listening(client, "groups", token=token()) as groups:
+        Group.objects.create(name="readers")
+        assert groups.receive_json() == {"saved": "readers"}
+
+
+async def test_rooms_in_a_coroutine(rooms: ModuleType) -> None:
+    with pytest.raises(SynchronousOnlyOperation, match="await asend_text"):
+        rooms.room("board").send_text("a dot")
+
+
+@pytest.mark.django_db
+def test_rooms_in_a_transaction(rooms: ModuleType, django_capture_on_commit_callbacks: Any) -> None:
+    with TestClient(rooms.api) as client, listening(client, "groups", token=token()) as groups:
+        with django_capture_on_commit_callbacks(execute=True):
+            post(rooms.add_group, name="readers")
+            assert groups.receive_text() == "one moment"
+            groups.receive_nothing()
+        assert groups.receive_json() == {"saved": "readers"}
+
+
+def test_rooms_of_users(rooms: ModuleType) -> None:
+    with (
+        TestClient(rooms.api) as client,
+        listening(client, "a", token=token()) as one,
+        listening(client, "b", token=token()) as two,
+        listening(client, "a", token=client.token_for(User(pk=8))) as other,
+    ):
+        post(rooms.warn, user="7")
+        assert one.receive_json() == two.receive_json() == {"warning": "be kind"}
+        post(rooms.ban, user="7")
+        for each in (one, two):
+            each.assert_closed(4403, "banned")
+        other.receive_nothing()
+
+
+def test_who_is_in_a_room(rooms: ModuleType) -> None:
+    with TestClient(rooms.api) as client, client.websocket_connect("/ws/lounge") as ann:
+        assert ann.receive_json() == {"here": 1}
+        with client.websocket_connect("/ws/lounge") as bob:
+            assert ann.receive_json() == bob.receive_json() == {"here": 2}
+            assert rooms.room("lounge").local_members == 2
+            assert rooms.room("lounge").count().is_complete
+        assert ann.receive_json() == {"here": 1}
+
+
+async def test_slow_members_of_a_room(rooms: ModuleType, caplog: pytest.LogCaptureFixture) -> None:
+    taken: list[str] = []
+    goes_on, is_last = asyncio.Event(), asyncio.Event()
+    events: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def send(event: Any) -> None:
+        if event["type"] == "websocket.send":
+            await goes_on.wait()
+            taken.append(event["text"])
+            if taken[-1] == "152":
+                is_last.set()
+
+    events.put_nowait({"type": "websocket.connect"})
+    application = rooms.api.as_asgi()(make_scope("/ws/prices"), events.get, send)
+    served = asyncio.create_task(application)
+    async with asyncio.timeout(10):
+        while "prices" not in get_channel_layer().groups:  # noqa: ASYNC110  # there is no event
+            await asyncio.sleep(0.001)
+        for number in range(153):  # the server stands at the first, and 32 wait
+            await rooms.room("prices").asend_text(str(number))
+        goes_on.set()
+        await is_last.wait()
+        events.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await served
+        await say_farewell()
+    assert taken == [str(number) for number in (0, *range(121, 153))]
+    shown = re.search(r"```text\n(<Endpoint .*)\n```", (DOCS / "rooms.md").read_text())
+    assert shown is not None
+    assert shown[1] in [record.getMessage() for record in caplog.records]
+
+
+async def test_the_gap_in_a_room(rooms: ModuleType) -> None:
+    async with (
+        AsyncTestClient(rooms.api) as client,
+        client.websocket_connect("/ws/chat/lobby") as ws,
+    ):
+        await ws.send_text("I am in")
+        await ws.receive_text()
+        for number in (1, 3):
+            numbered = {"sender": "somebody", "number": number, "text": str(number)}
+            await get_channel_layer().group_send(
+                "chat.lobby", {"type": "bolt_ws.message", **numbered}
+            )
+            assert await ws.receive_text() == str(number)
+        assert await ws.receive_json(timeout=10) == {"missed": ["chat.lobby"]}
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_rooms_and_channels(rooms: ModuleType) -> None:
+    reader = WebsocketCommunicator(rooms.Reader.as_asgi(), "/")
+    async with (
+        AsyncTestClient(rooms.api) as client,
+        client.websocket_connect("/ws/chat/lobby") as ws,
+    ):
+        assert (await reader.connect())[0]
+        await ws.send_text("hi")
+        assert await ws.receive_text() == await reader.receive_from() == "hi"
+        await rooms.room("chat.lobby").asend_bytes(b"x", exclude="nobody")
+        assert await ws.receive_bytes() == await reader.receive_from() == b"x"
+        await reader.disconnect()
+        await rooms.remind()
+        assert await ws.receive_text() == "chat.lobby: closing soon"
+
+
+def test_the_channel_layers_of_rooms() -> None:
+    blocks = re.findall(
+        r"^CHANNEL_LAYERS = (\{.*?^\})", (DOCS / "rooms.md").read_text(), re.M | re.S
+    )
+    assert len(blocks) == 2
+    for block in blocks:
+        layers = ast.literal_eval(block)
+        with override_settings(CHANNEL_LAYERS=layers):
+            name = layers["default"]["BACKEND"].rpartition(".")[2]
+            assert type(get_layer()).__name__ == name
+        for host in decode_hosts(layers["default"]["CONFIG"]["hosts"]):
+            connection = create_pool(host).make_connection()  # it refuses options that it lacks
+            assert connection.host == "localhost"

@@ -1,0 +1,1 @@
+"""Rooms: one broadcast, any number of connections, any number of processes."""

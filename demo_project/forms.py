@@ -1,4 +1,7 @@
 from django import forms
+from django.contrib.auth import get_user_model
+
+MAX_LENGTH = 500  # characters of a message or a note
 
 
 class RoomForm(forms.Form):
@@ -14,3 +17,20 @@ class RoomForm(forms.Form):
 
 def is_room_name(name: str) -> bool:
     return RoomForm({"room": name}).is_valid()
+
+
+class NoteForm(forms.Form):
+    """What a view sends: to everyone in a room, or to all tabs of one user."""
+
+    text = forms.CharField(
+        max_length=MAX_LENGTH,
+        widget=forms.TextInput(
+            {"aria-label": "Note", "placeholder": "A note", "autocomplete": "off"}
+        ),
+    )
+    to = forms.ModelChoiceField(
+        get_user_model()._default_manager.order_by("username"),
+        required=False,
+        empty_label="everyone here",
+        widget=forms.Select({"aria-label": "To"}),
+    )

@@ -1,8 +1,8 @@
 """Settings of the demo: one process, SQLite, no other service.
 
-Environment: `DEMO_DEBUG` (`0` turns it off), `DEMO_SECRET_KEY`, `DEMO_DATABASE` (a path), and
+Environment: `DEMO_DEBUG` (`0` turns it off), `DEMO_SECRET_KEY`, `DEMO_DATABASE` (a path),
 `DEMO_ORIGINS` (separated by spaces, such as `https://demo.example.org`) for the addresses of a
-proxy that adds TLS.
+proxy that adds TLS, and `REDIS_URL`, which joins several processes to one chat.
 """
 
 import os
@@ -62,7 +62,14 @@ DATABASES = {
         "NAME": os.environ.get("DEMO_DATABASE", BASE_DIR / "demo.sqlite3"),
     },
 }
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+
+REDIS_URL = os.environ.get("REDIS_URL")
+IN_MEMORY = {"BACKEND": "channels.layers.InMemoryChannelLayer"}
+ON_REDIS = {
+    "BACKEND": "channels_redis.core.RedisChannelLayer",
+    "CONFIG": {"hosts": [REDIS_URL]},
+}
+CHANNEL_LAYERS = {"default": ON_REDIS if REDIS_URL else IN_MEMORY}
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "rooms"

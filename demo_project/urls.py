@@ -12,6 +12,7 @@ hint = (
 urlpatterns = [
     path("", views.rooms, name="rooms"),
     path("rooms/<slug:name>/", views.room, name="room"),
+    path("rooms/<slug:name>/note/", views.note, name="note"),
     path("token/", views.token, name="token"),
     path(
         "login/",

@@ -4,9 +4,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+import bolt_ws
 from bolt_ws.auth import create_jwt_for_user
-from demo_project.api import MAX_LENGTH
-from demo_project.forms import RoomForm, is_room_name
+from demo_project.api import group
+from demo_project.forms import MAX_LENGTH, NoteForm, RoomForm, is_room_name
 
 SUGGESTED_ROOMS = ["lobby", "kitchen", "library"]
 
@@ -27,8 +28,22 @@ def room(request: HttpRequest, name: str) -> HttpResponse:
     if not is_room_name(name):
         raise Http404("No room can have this name.")
     suggested = SUGGESTED_ROOMS if name in SUGGESTED_ROOMS else [name, *SUGGESTED_ROOMS]
-    context = {"room": name, "rooms": suggested, "form": RoomForm(), "max_length": MAX_LENGTH}
+    context = {"room": name, "rooms": suggested, "note": NoteForm(), "max_length": MAX_LENGTH}
     return render(request, "demo_project/room.html", context)
+
+
+@require_POST
+@login_required
+def note(request: HttpRequest, name: str) -> HttpResponse:
+    """Send to a room, or to all tabs of one user, from a view that knows no WebSocket."""
+    form = NoteForm(request.POST)
+    if not is_room_name(name) or not form.is_valid():
+        return JsonResponse({"detail": "This note cannot be sent."}, status=400)
+    reader = form.cleaned_data["to"]
+    readers = bolt_ws.room(group(name)) if reader is None else bolt_ws.user(reader.pk)
+    author, text = request.user.get_username(), form.cleaned_data["text"]
+    readers.send_json({"type": "note", "name": author, "text": text, "private": bool(reader)})
+    return HttpResponse(status=204)
 
 
 @require_POST

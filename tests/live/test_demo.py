@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from demo_project.settings import BASE_DIR, DEMO_PASSWORD
 from tests.requirements import missing
 
+from .rooms.redis_server import RedisServer
 from .server import DAPHNE, Server
 
 CHROMIUM_ARGS = [
@@ -28,9 +30,11 @@ CHROMIUM_ARGS = [
 
 
 @pytest.fixture
-def daphne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    for name in [name for name in os.environ if name.startswith("DEMO_")]:
-        monkeypatch.delenv(name)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a server of the demo is told. Its database is there, with the two users."""
+    for name in os.environ:
+        if name.startswith("DEMO_") or name == "REDIS_URL":
+            monkeypatch.delenv(name)
     environment = {
         "DJANGO_SETTINGS_MODULE": "demo_project.settings",
         "DEMO_DATABASE": str(tmp_path / "demo.sqlite3"),
@@ -43,12 +47,39 @@ def daphne(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             check=True,
             timeout=60,
         )
-    log_file = tmp_path / "daphne.log"
+    return environment
+
+
+@contextmanager
+def serving(log_file: Path, environment: dict[str, str]) -> Iterator[Server]:
     server = Server(DAPHNE, "demo_project.asgi:application", log_file, environment)
     try:
         yield server
     finally:
         server.kill()
+
+
+@pytest.fixture
+def daphne(tmp_path: Path, environment: dict[str, str]) -> Iterator[Server]:
+    with serving(tmp_path / "daphne.log", environment) as server:
+        yield server
+
+
+@pytest.fixture
+def two_daphnes(tmp_path: Path, environment: dict[str, str]) -> Iterator[tuple[Server, Server]]:
+    """Two processes that share a Redis."""
+    # Not in tmp_path: the path of a Unix socket has 107 characters at most.
+    with tempfile.TemporaryDirectory() as folder:
+        redis = RedisServer(Path(folder))
+        environment["REDIS_URL"] = redis.url
+        try:
+            with (
+                serving(tmp_path / "one.log", environment) as one,
+                serving(tmp_path / "two.log", environment) as two,
+            ):
+                yield one, two
+        finally:
+            redis.stop()
 
 
 @pytest.fixture
@@ -81,7 +112,13 @@ def logged_in(browser: Browser, url: str, username: str, problems: list[str]) ->
 
 def say(page: Page, text: str) -> None:
     page.get_by_label("Message", exact=True).fill(text)
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
+
+
+def send_note(page: Page, text: str, to: str) -> None:
+    page.get_by_label("Note", exact=True).fill(text)
+    page.get_by_label("To", exact=True).select_option(label=to)
+    page.get_by_role("button", name="Send note").click()
 
 
 def test_two_people_chat(chromium: Browser, daphne: Server) -> None:
@@ -93,8 +130,8 @@ def test_two_people_chat(chromium: Browser, daphne: Server) -> None:
         logged_in(chromium, url, "bob", problems) as bob,
     ):
         expect(alice.locator(".news")).to_have_text(["alice joined", "bob joined"])
-        expect(alice.locator("#members .name")).to_have_text(["alice", "bob"])
-        expect(bob.locator("#members .name")).to_have_text(["alice", "bob"])
+        for page in (alice, bob):
+            expect(page.locator("#count")).to_have_text("2 connections")
 
         say(alice, "Hello Bob!")
         expect(bob.locator(".message:not(.own) .text")).to_have_text("Hello Bob!")
@@ -131,9 +168,29 @@ def test_two_people_chat(chromium: Browser, daphne: Server) -> None:
         bob.get_by_role("button", name="Go").click()
         expect(bob.locator("#state")).to_have_text("Connected")
         expect(alice.locator(".news").last).to_have_text("bob left")
+        expect(alice.locator("#count")).to_have_text("1 connection")
         say(bob, "Nobody hears this")
         expect(bob.locator(".message .text")).to_have_text("Nobody hears this")
         expect(alice.get_by_text("Nobody hears this")).to_have_count(0)
+
+        # A view sends to a room, and to one user wherever he is.
+        send_note(alice, "Where is he?", "everyone here")
+        expect(alice.locator(".news").last).to_have_text("alice: Where is he?")
+        send_note(alice, "Come back!", "bob")
+        expect(bob.locator(".news").last).to_have_text("alice, to you alone: Come back!")
+        expect(bob.get_by_text("Where is he?")).to_have_count(0)
+        expect(alice.get_by_text("Come back!")).to_have_count(0)
+        csrf = {
+            "csrfmiddlewaretoken": alice.locator("[name=csrfmiddlewaretoken]").first.input_value()
+        }
+        for path, form, status in (
+            ("lobby", {"text": "From elsewhere"}, 403),
+            ("lobby", {"text": "a" * 501, **csrf}, 400),
+            ("lobby", {"text": "To whom?", "to": "0", **csrf}, 400),
+            ("l" * 33, {"text": "Where?", **csrf}, 400),
+        ):
+            answer = alice.request.post(f"{url}/rooms/{path}/note/", form=form)
+            assert answer.status == status, (path, form)
 
         bob.get_by_role("button", name="Log out").click()
         expect(bob.get_by_role("button", name="Log in")).to_be_visible()
@@ -143,3 +200,31 @@ def test_two_people_chat(chromium: Browser, daphne: Server) -> None:
     assert len(tokens) == 2
     assert daphne.log.count('"POST /token/" 200') == 4  # one for each connection
     assert all(token.startswith("eyJ") for token in tokens)
+
+
+def test_two_processes_are_one_chat(chromium: Browser, two_daphnes: tuple[Server, Server]) -> None:
+    problems: list[str] = []
+    one, two = two_daphnes
+    with (
+        logged_in(chromium, f"http://{one.address}", "alice", problems) as alice,
+        logged_in(chromium, f"http://{two.address}", "bob", problems) as bob,
+    ):
+        for page in (alice, bob):
+            expect(page.locator("#count")).to_have_text("2 connections")
+        say(alice, "Hello over there!")
+        expect(bob.locator(".message .text")).to_have_text("Hello over there!")
+        say(bob, "Hello yourself!")
+        expect(alice.locator(".message .text")).to_have_text(
+            ["Hello over there!", "Hello yourself!"]
+        )
+        send_note(bob, "To all", "everyone here")
+        expect(alice.locator(".news").last).to_have_text("bob: To all")
+        send_note(bob, "A secret", "alice")
+        expect(alice.locator(".news").last).to_have_text("bob, to you alone: A secret")
+        expect(bob.get_by_text("A secret")).to_have_count(0)
+        bob.close()
+        expect(alice.locator(".news").last).to_have_text("bob left")
+        expect(alice.locator("#count")).to_have_text("1 connection")
+    one.stop()
+    two.stop()
+    assert problems == []

@@ -4,6 +4,7 @@
 const chat = document.getElementById("chat");
 const log = document.getElementById("log");
 const compose = document.getElementById("compose");
+const note = document.getElementById("note");
 const input = document.getElementById("text");
 const send = compose.querySelector("button");
 const csrfToken = document.querySelector("[name=csrfmiddlewaretoken]").value;
@@ -40,7 +41,7 @@ async function connect() {
   socket.onmessage = (event) => receive(JSON.parse(event.data));
   socket.onclose = (event) => {
     socket = null;
-    showMembers([]);
+    showCount("");
     const why = `Closed (${event.code}${event.reason ? `: ${event.reason}` : ""})`;
     if (event.code === POLICY_VIOLATION) showState("closed", why);
     else reconnect(why);
@@ -84,8 +85,14 @@ function receive(frame) {
       break;
     case "joined":
     case "left":
-      showMembers(frame.members);
+      showCount(frame.here === 1 ? "1 connection" : `${frame.here} connections`);
       showNews(`${frame.name} ${frame.type}`);
+      break;
+    case "note":
+      showNews(`${frame.name}${frame.private ? ", to you alone" : ""}: ${frame.text}`, "news note-shown");
+      break;
+    case "gap":
+      showNews("Some messages may be missing here");
       break;
     case "error":
       showProblem(frame.detail);
@@ -118,13 +125,8 @@ function showState(state, text) {
   shown.textContent = text;
 }
 
-function showMembers(names) {
-  const items = names.map((name) => {
-    const item = element("li", "member");
-    item.append(avatar(name), element("span", "name", name));
-    return item;
-  });
-  document.getElementById("members").replaceChildren(...items);
+function showCount(text) {
+  document.getElementById("count").textContent = text;
 }
 
 function showMessage({ user_id, name, text, at }) {
@@ -143,8 +145,8 @@ function showMessage({ user_id, name, text, at }) {
   append(entry);
 }
 
-function showNews(text) {
-  append(element("li", "news", text));
+function showNews(text, className = "news") {
+  append(element("li", className, text));
 }
 
 function append(entry) {
@@ -175,6 +177,26 @@ compose.addEventListener("submit", (event) => {
   input.value = "";
   showProblem("");
   fitInput();
+});
+
+// The view sends it to the room, so it comes back through the socket like everybody's.
+note.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  let problem = "The note was not sent";
+  try {
+    const response = await fetch(note.action, {
+      method: "POST",
+      body: new FormData(note),
+      signal: AbortSignal.timeout(10000),
+    });
+    if (response.status === 204) {
+      problem = "";
+      note.elements.text.value = "";
+    }
+  } catch (error) {
+    problem += ` (${error.message})`;
+  }
+  showProblem(problem);
 });
 
 input.addEventListener("input", fitInput);

@@ -82,6 +82,8 @@ bench: $(BENCH) ## Print the figures of the performance budgets
 	$(BIN)/python benchmarks/echo_over_servers.py $(ARGS)
 	$(BIN)/python benchmarks/connects_over_servers.py $(ARGS)
 	$(BIN)/python benchmarks/memory_of_idle_connections.py $(ARGS)
+	$(BIN)/python benchmarks/broadcast_in_process.py $(ARGS)
+	$(BIN)/python benchmarks/broadcast_over_servers.py $(ARGS)
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .tox .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist site

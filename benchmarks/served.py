@@ -1,7 +1,8 @@
 """The applications that the benchmarks serve, all in one module: an ASGI server is given a name.
 
 `BENCH_DAPHNE=stock` in the environment leaves Daphne alone; `BENCH_TRACE=1` counts what Python
-allocates.
+allocates; `BENCH_LAYER` is the channel layer, "memory", or "core" or "pubsub" of `channels_redis`
+with the Redis at the URL `BENCH_REDIS`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,36 @@ import django
 from django.conf import settings
 
 DAPHNE = os.environ.get("BENCH_DAPHNE", "complete")
+# Without these, redis-py 8 would give up after 5 seconds, as long as `channels_redis.core` has
+# Redis wait for a message, and refuse the 101st of the consumers that leave a group at once.
+REDIS = [
+    {
+        "address": os.environ.get("BENCH_REDIS", ""),
+        "socket_timeout": 30,
+        "max_connections": 5_000,
+    }
+]
+CAPACITY = 10_000  # messages: none is to be lost
+LAYERS: dict[str, dict[str, Any]] = {
+    "memory": {
+        "BACKEND": "channels.layers.InMemoryChannelLayer",
+        "CONFIG": {"capacity": CAPACITY},
+    },
+    "core": {
+        "BACKEND": "channels_redis.core.RedisChannelLayer",
+        "CONFIG": {"hosts": REDIS, "prefix": DAPHNE, "capacity": CAPACITY},
+    },
+    "pubsub": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": REDIS, "prefix": DAPHNE},
+    },
+}
 
 settings.configure(
     SECRET_KEY="benchmark" * 6,
     ALLOWED_HOSTS=["127.0.0.1"],
     INSTALLED_APPS=["bolt_ws"],
-    CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+    CHANNEL_LAYERS={"default": LAYERS[os.environ.get("BENCH_LAYER", "memory")]},
     BOLT_WS={"DAPHNE": DAPHNE},
 )
 django.setup()
@@ -66,12 +91,44 @@ async def echo(websocket: WebSocket) -> None:
         await websocket.send_text(text)
 
 
+@api.websocket("/room")
+async def chat(websocket: WebSocket) -> None:
+    """Forward each message to all in a room."""
+    await websocket.accept()
+    async with websocket.join("r") as members:
+        await websocket.send_text("joined")
+        async for text in websocket.iter_text():
+            await members.send_text(text)
+
+
 class Echo(AsyncWebsocketConsumer):
     """Echo in Channels."""
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Send it back."""
         await self.send(text_data=text_data)
+
+
+class Chat(AsyncWebsocketConsumer):
+    """A room in Channels, as its documentation has it."""
+
+    async def connect(self) -> None:
+        """Join."""
+        await self.channel_layer.group_add("r", self.channel_name)
+        await self.accept()
+        await self.send(text_data="joined")
+
+    async def disconnect(self, code: int) -> None:
+        """Leave."""
+        await self.channel_layer.group_discard("r", self.channel_name)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Send to all."""
+        await self.channel_layer.group_send("r", {"type": "chat.message", "text": text_data})
+
+    async def chat_message(self, event: dict[str, Any]) -> None:
+        """Forward what was sent to all."""
+        await self.send(text_data=event["text"])
 
 
 async def echo_in_starlette(websocket: StarletteWebSocket) -> None:
@@ -91,6 +148,9 @@ async def collect(scope: Any, receive: Any, send: Any) -> None:
 
 compiled = ProtocolTypeRouter({"http": collect, "websocket": api.as_asgi()})
 consumer = ProtocolTypeRouter(
-    {"http": collect, "websocket": URLRouter([path("echo", Echo.as_asgi())])}
+    {
+        "http": collect,
+        "websocket": URLRouter([path("echo", Echo.as_asgi()), path("room", Chat.as_asgi())]),
+    }
 )
 starlette = Starlette(routes=[WebSocketRoute("/echo", echo_in_starlette)])

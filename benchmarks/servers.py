@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -59,6 +59,17 @@ def uvicorn(websockets: str) -> Kind:
 
 OURS = _daphne("bolt_ws's Daphne", "complete")
 STOCK = _daphne("stock Daphne", "stock")
+
+
+def without_pings(kind: Kind) -> Kind:
+    """Return a Daphne that sends no pings for as long as a benchmark runs."""
+    return replace(kind, command=(*kind.command, "--ping-interval", "86400"))
+
+
+def with_redis(kind: Kind, layer: str, url: str) -> Kind:
+    """Return a server with one of `channels_redis`' layers, "core" or "pubsub"."""
+    environment = {**kind.environment, "BENCH_LAYER": layer, "BENCH_REDIS": url}
+    return replace(kind, name=f"{kind.name}, {layer}", environment=environment)
 
 
 class Server:
@@ -136,6 +147,47 @@ class Server:
         found = re.search(r"^Pss: +(\d+) kB", text, re.MULTILINE)
         assert found, text
         return int(found[1]) * 1024
+
+
+class Redis:
+    """A Redis that keeps nothing, at `url`; a context manager that ends it.
+
+    It is not on the servers' core.
+    """
+
+    def __init__(self, program: str) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        path = Path(self._folder.name) / "redis.sock"
+        self.url = f"unix://{path}"
+        self._process = subprocess.Popen(
+            [program, "--port", "0", "--unixsocket", path, "--save", "", "--appendonly", "no"],
+            cwd=self._folder.name,
+            stdout=subprocess.DEVNULL,
+        )
+        for _ in range(int(STARTED_WITHIN / 0.05)):
+            if path.exists():
+                return
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.05)
+        self._end()
+        raise RuntimeError("Redis did not start")
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end()
 
 
 def prepare() -> None:

@@ -73,7 +73,10 @@ def check_layer_of_rooms(**kwargs: Any) -> list[CheckMessage]:
         return [
             Error(
                 f"The channel layer of rooms cannot be used: {what}.",
-                hint="See settings.CHANNEL_LAYERS and settings.BOLT_WS['CHANNEL_LAYER'].",
+                hint=(
+                    "See settings.CHANNEL_LAYERS and settings.BOLT_WS['CHANNEL_LAYER']. "
+                    'channels_redis comes with: pip install "django-bolt-ws[redis]".'
+                ),
                 id="bolt_ws.E007",
             )
         ]

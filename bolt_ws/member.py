@@ -131,7 +131,7 @@ class Member(AnsweredConnection):
         if self._outbox is None:
             self._outbox = Outbox(self, self._outbox_policy)
             if self.hub is not None:
-                self.hub.watch()
+                self.hub.care.start()  # which logs what is dropped
         return self._outbox
 
     def note_loss(self) -> None:

@@ -181,8 +181,7 @@ class Outbox:
             await waiter
             return
         self.closing = waiter
-        if not self._is_given_up:
-            await asyncio.wait([waiter], timeout=CLOSE_PATIENCE)
+        await asyncio.wait([waiter], timeout=CLOSE_PATIENCE)
         if any(each is waiter for _, each in self._queue):
             # The client does not read: beside what waits, and nothing behind it.
             self._is_given_up = True
@@ -233,7 +232,7 @@ class Outbox:
         except Exception as error:
             if waiter is not None:
                 _settle(waiter, error)
-            elif not isinstance(error, GONE):
+            elif not isinstance(error, GONE) and not self._is_given_up:
                 logger.exception("A broadcast did not reach %r", self._connection)
             if isinstance(error, GONE):
                 self._lose(error)

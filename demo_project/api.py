@@ -47,8 +47,8 @@ async def chat(websocket: WebSocket, room_id: str) -> None:
 
 
 @chat.on_gap
-async def tell_of_gap(websocket: WebSocket) -> None:
-    await websocket.send_json({"type": "gap"})
+async def tell_of_gap(websocket: WebSocket, room_id: str) -> None:
+    await websocket.send_json({"type": "gap", "here": await room(group(room_id)).acount()})
 
 
 def group(room_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, Final
 
 from .layers import forget_dead, group_expiry
@@ -23,8 +24,8 @@ TICK: Final = 1.0
 RENEW_EVERY: Final = 300.0
 """Seconds after which memberships are renewed, or half of the layer's expiry if that is less."""
 RENEWALS: Final = 100
-"""Rooms that are renewed at one look."""
-RENEW_SHARED_EVERY: Final = 30.0
+"""Rooms that are renewed at one look, or more if all could not be renewed in time."""
+RENEW_SHARED_EVERY: Final = 10.0
 """The same for what all processes listen to: it tells which of them are alive."""
 DEAD_AFTER: Final = 3 * RENEW_EVERY
 """Seconds without renewal after which a process counts as dead, and others remove its channels."""
@@ -104,7 +105,15 @@ class Care:
         due = [each for each in rooms if each.is_joined and now - each.renewed_at > every]
         if due or now - self._renewed_at > min(RENEW_SHARED_EVERY, every):
             self._renewed_at = now
-            self._renewing = self._hub.run(self._renew(due[:RENEWALS]))
+            portion = max(RENEWALS, math.ceil(2 * TICK * len(rooms) / every))
+            self._renewing = self._hub.run(self._renew(due[:portion]))
+
+    def stop_renewing(self) -> asyncio.Task[None] | None:
+        """Renew nothing: there are no connections. Return what is being cancelled."""
+        renewing, self._renewing = self._renewing, None
+        if renewing is not None:
+            renewing.cancel()
+        return renewing
 
     async def _renew(self, rooms: list[Membership]) -> None:
         hub = self._hub

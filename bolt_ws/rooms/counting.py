@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from .care import RENEW_SHARED_EVERY
@@ -16,6 +17,7 @@ from .hubs import hubs_on
 from .inlets import Inlet, make_inlet
 from .layers import Layer, count_processes, get_layer, is_local
 from .names import RESERVED, SHARED
+from .questions import Questions
 
 TIMEOUT: Final = 1.0
 """Seconds that processes have to answer."""
@@ -52,8 +54,10 @@ async def count(group: str) -> MemberCount:
         return MemberCount(local_members(group), is_complete=True)
     hubs = hubs_on(layer)
     here = next((each for each in hubs if each.loop is asyncio.get_running_loop()), None)
-    inlet = make_inlet(layer, _Asker()) if here is None else here.inlet
-    return await _Question(layer, group).ask(inlet, hubs)
+    asker = _Asker() if here is None else here
+    inlet = make_inlet(layer, asker) if here is None else here.inlet
+    question = _Question(layer, group, asker)
+    return await asker.questions.ask(group, partial(question.ask, inlet, hubs))
 
 
 _asking: set[asyncio.Task[None]] = set()  # an event loop alone does not keep its tasks
@@ -65,6 +69,7 @@ class _Asker:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self.context = contextvars.Context()
+        self.questions: Questions[MemberCount] = Questions()
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine in a task, which the layer waits for."""
@@ -89,8 +94,9 @@ class _Asker:
 
 
 class _Question:
-    def __init__(self, layer: Layer, group: str) -> None:
+    def __init__(self, layer: Layer, group: str, asker: Hub | _Asker) -> None:
         self._layer = layer
+        self._asker = asker
         self._group = group
         self._answers: dict[str, int] = {}
         self._answered = asyncio.Event()
@@ -100,10 +106,10 @@ class _Question:
             self._answers[str(message["from"])] = int(message["count"])
             self._answered.set()
 
-    async def ask(self, inlet: Inlet, hubs: list[Hub]) -> MemberCount:
+    async def ask(self, inlet: Inlet, hubs: list[Hub], turn: Callable[[], Any]) -> MemberCount:
         is_complete = False
         try:
-            async with asyncio.timeout(TIMEOUT):
+            async with asyncio.timeout(TIMEOUT), turn():
                 is_complete = await self._ask(inlet)
         except Exception:  # it fails: what this process knows is not nothing
             is_complete = False
@@ -113,17 +119,24 @@ class _Question:
 
     async def _ask(self, inlet: Inlet) -> bool:
         channel = await inlet.open(self._take)
+        deadline = asyncio.get_running_loop().time() + TIMEOUT
         group = f"{RESERVED}reply.{secrets.token_hex(8)}"
         try:
             await self._layer.group_add(group, channel)
             question = {"type": COUNT, "room": self._group, "reply": group}
             await self._layer.group_send(SHARED, question)
             expected = await count_processes(self._layer, SHARED, 3 * RENEW_SHARED_EVERY)
-            while expected is None or len(self._answers) < expected:
-                self._answered.clear()
-                await self._answered.wait()
+            # A bound of its own: redis-py may have swallowed the cancellation of the one around.
+            async with asyncio.timeout_at(deadline):
+                while expected is None or len(self._answers) < expected:
+                    self._answered.clear()
+                    await self._answered.wait()
             return True
         finally:
-            with suppress(Exception):
-                await self._layer.group_discard(group, channel)
             inlet.close(channel)
+            self._asker.run(self._discard(group, channel))  # nobody has to wait for that
+
+    async def _discard(self, group: str, channel: str) -> None:
+        with suppress(Exception):
+            async with asyncio.timeout(TIMEOUT):
+                await self._layer.group_discard(group, channel)

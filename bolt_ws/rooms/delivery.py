@@ -59,6 +59,8 @@ class Delivery:
         self._queue: deque[Parcel] = deque()
         self._parcel: Parcel | None = None
         self._task: asyncio.Task[None] | None = None
+        self._turn = 0
+        """Which task hands out: the one that was started last."""
         self._less: asyncio.Event = asyncio.Event()
 
     @property
@@ -79,13 +81,14 @@ class Delivery:
             self._go_on()
 
     def _go_on(self) -> None:
+        self._turn += 1
+        # A context of its own: under an eager task factory one task begins within the other.
         self._task = self._loop.create_task(
-            self._run(), name="bolt_ws delivery", context=self._context
+            self._run(self._turn), name="bolt_ws delivery", context=self._context.copy()
         )
 
-    async def _run(self) -> None:
-        me = self._task
-        while self._task is me and (parcel := self._current()) is not None:
+    async def _run(self, turn: int) -> None:
+        while self._turn == turn and (parcel := self._current()) is not None:
             rest = await self._hand_out(parcel)
             if rest is not None:  # a server is not done at once: this task stays with the member
                 self._go_on()

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 import secrets
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from ..conf import get_settings
@@ -15,11 +15,12 @@ from .care import Care
 from .delivery import Delivery
 from .inlets import make_inlet
 from .intake import Intake
-from .layers import Layer, is_local
+from .layers import Layer, groups_on_all_hosts, is_local
 from .membership import Membership
 from .names import RESERVED, SHARED
 from .publisher import Publisher
 from .pulse import Pulse
+from .questions import Questions
 
 if TYPE_CHECKING:
     from ..member import Member
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bolt_ws")
 
 OPENING_TIMEOUT: Final = 0.5
-"""Seconds that the first connection waits until other processes reach this one: they are added to
-those of admission."""
+"""Seconds that the first connection waits, before admission, for other processes to reach it."""
 LEAVING_TIMEOUT: Final = 2.0
 """Seconds that the layer has to hear that the last connection has gone."""
 
@@ -44,7 +44,7 @@ class Hub:
         self.loop = loop
         self.layer = layer
         self.id = secrets.token_hex(8)
-        self.own_group = f"{RESERVED}process.{self.id}"
+        self.own_groups = groups_on_all_hosts(layer, f"{RESERVED}process.{self.id}")
         self.is_local = is_local(layer)
         self.linger = 0.0 if self.is_local else get_settings().room_linger
         """Seconds that a room without members is kept."""
@@ -52,15 +52,20 @@ class Hub:
         self.delivery = Delivery(loop, self.context)
         self.inlet = make_inlet(layer, self)
         self.publisher = Publisher(layer, self)
+        self.call = self.publisher.call
         self.rooms: dict[str, Membership] = {}
         self._connections = Audiences()
         self._pulse = Pulse(self)
+        self.note_arrival = self._pulse.note_arrival
         self._channel: str | None = None
         self._opening: asyncio.Task[None] | None = None
         self.is_open = self.is_local
         """Whether other processes reach this one, as far as is known."""
+        self.is_leaving = False
+        """The event loop ends: nothing is restored any more."""
         self._tasks: set[asyncio.Task[None]] = set()
-        self._care = Care(self, self._pulse)
+        self.care = Care(self, self._pulse)
+        self.questions: Questions[Any] = Questions()
         self.intake = Intake(self, self._pulse)
 
     # Life
@@ -71,36 +76,28 @@ class Hub:
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine in a task of the hub's."""
-        task = self.loop.create_task(coroutine, name="bolt_ws rooms", context=self.context)
+        task = self.loop.create_task(coroutine, name="bolt_ws rooms", context=self.context.copy())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-    def call(self, function: Callable[..., Any], *args: Any) -> Coroutine[Any, Any, Any]:
-        """Await a call of the layer, as one of a bounded number at once."""
-        return self.publisher.call(function, *args)
 
     @property
     def is_busy(self) -> bool:
         """Whether too much waits to be delivered."""
         return self.delivery.is_crowded
 
-    def watch(self) -> None:
-        """See that what is dropped for slow members is logged."""
-        self._care.start()
-
     async def until_ready_for_more(self) -> None:
         """Wait while too much waits to be delivered."""
-        if self.delivery.is_crowded:
-            await self.delivery.until_less()
+        await self.delivery.until_less()
 
-    def note_arrival(self) -> None:
-        """Take note that the layer has brought something."""
-        self._pulse.note_arrival()
+    @property
+    def down_since(self) -> float | None:
+        """When the layer failed, in the event loop's time; None while it does not."""
+        return self._pulse.down_since
 
-    async def until_up(self) -> None:
-        """Wait while the layer is known to fail."""
-        await self._pulse.until_up()
+    async def until_up(self, seconds: float) -> None:
+        """Wait while the layer is known to fail, so many seconds at most."""
+        await self._pulse.until_up(seconds)
 
     def note_failure(self, error: Exception) -> None:
         """Take note that the layer has failed."""
@@ -124,7 +121,7 @@ class Hub:
             self.note_failure(error)
         finally:
             self._opening = None
-            self._care.start()
+            self.care.start()
 
     async def rejoin(self) -> None:
         """Have the layer told of all memberships that it may not know.
@@ -134,8 +131,8 @@ class Hub:
         if not self.is_local:
             if self._channel is None:
                 self._channel = await self.inlet.open(self.intake.take_shared)
-            await self.call(self.layer.group_add, SHARED, self._channel)
-            await self.call(self.layer.group_add, self.own_group, self._channel)
+            for group in (SHARED, *self.own_groups):
+                await self.call(self.layer.group_add, group, self._channel)
             self.is_open = True
         unsettled = [work for each in list(self.rooms.values()) if (work := each.settle())]
         if unsettled:
@@ -177,13 +174,15 @@ class Hub:
 
     async def close(self) -> None:
         """Leave what is left, when the last connection has gone."""
-        self._pulse.stop()
-        channel, self._channel = self._channel, None
-        self.is_open = self.is_local
+        channel, self._channel, self.is_open = self._channel, None, self.is_local
+        # What repairs memberships is waited for: it must not take up again what is left here.
+        repairs = [each for each in (self._pulse.stop(), self.care.stop_renewing()) if each]
+        if repairs:
+            await asyncio.wait(repairs, timeout=LEAVING_TIMEOUT)
         if channel is not None:
             try:
                 async with asyncio.timeout(LEAVING_TIMEOUT):
-                    for group in (SHARED, self.own_group):
+                    for group in (SHARED, *self.own_groups):
                         await self.call(self.layer.group_discard, group, channel)
             except Exception as error:
                 logger.debug("The channel layer was not told of the end: %r", error)
@@ -192,15 +191,16 @@ class Hub:
 
     async def farewell(self) -> None:
         """Leave all groups now that have no members: nobody comes back to this event loop."""
+        self.is_leaving = True
         self._pulse.stop()
         linger, self.linger = self.linger, 0.0
         for room in list(self.rooms.values()):
             room.settle()
-        while pending := [each for each in self._tasks if each is not self._care.task]:
+        while pending := [each for each in self._tasks if each is not self.care.task]:
             await asyncio.wait(pending)
-        self.linger = linger
-        self._care.stop()
+        self.care.stop()
         await self.close()
+        self.linger, self.is_leaving = linger, False  # if it goes on, as in a test
 
     # Members
 
@@ -209,8 +209,8 @@ class Hub:
         self._connections.add(member, keys)
         member.hub = self
         if not self.is_local:
-            self._care.start()
-        self._care.policies.add(member.outbox_policy)
+            self.care.start()
+        self.care.policies.add(member.outbox_policy)
 
     def leave_all(self, member: Member) -> None:
         """Count a connection out, everywhere. Nothing is awaited."""
@@ -234,16 +234,18 @@ class Hub:
         room = self.rooms.get(group)
         if room is None:
             room = self.rooms[group] = Membership(self, group, name)
+        was_in = group in member.room_names
         room.add(member)
         member.room_names[group] = name
-        self._care.start()
+        self.care.start()
         try:
             work = room.settle()
             if work is not None and not self._pulse.is_down:
                 await asyncio.wait([work], timeout=get_settings().room_timeout)
             room.has_missed = room.has_missed or not room.is_joined
         except BaseException:
-            self.leave(member, group)
+            if not was_in:
+                self.leave(member, group)
             raise
         if member.owner is None:  # it has ended meanwhile
             self.leave(member, group)
@@ -256,7 +258,7 @@ class Hub:
 
     def _rest(self) -> None:
         if self.is_local and not self.is_in_use:
-            self._care.stop()
+            self.care.stop()
 
     def members_of(self, group: str) -> Collection[Member]:
         """Return the members of a room in this event loop."""

@@ -7,6 +7,7 @@ import contextvars
 import logging
 import random
 import secrets
+import uuid
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
@@ -92,7 +93,7 @@ class Inlet:
 
     def _run(self, step: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         return self._host.loop.create_task(
-            self._repeat(step), name="bolt_ws inlet", context=self._host.context
+            self._repeat(step), name="bolt_ws inlet", context=self._host.context.copy()
         )
 
     async def _repeat(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -200,10 +201,18 @@ class PubSubInlet(Inlet):
 
     async def open(self, take: Take) -> str:
         """Open a channel whose messages `take` takes, and return its name."""
-        channel = await new_channel(self._layer)
+        channel = f"{self._layer.prefix}{PREFIX}.{uuid.uuid4().hex}"
         self._takers[channel] = take
-        self._layer.channels[channel] = _Tap(self, channel)
+        try:
+            await self._subscribe(channel)
+        except BaseException:
+            self.close(channel)
+            raise
         return channel
+
+    async def _subscribe(self, channel: str) -> None:
+        self._layer.channels[channel] = _Tap(self, channel)
+        await self._layer._get_shard(channel).subscribe(channel)
 
     def close(self, channel: str) -> None:
         """Close a channel. What is on its way is lost."""
@@ -225,6 +234,8 @@ class PubSubInlet(Inlet):
     async def refresh(self) -> None:
         """Subscribe anew now, where the connection is lost: the layer would wait for seconds."""
         restart_redis_subscriptions(self._layer)
+        for channel in [each for each in self._takers if each not in self._layer.channels]:
+            await self._subscribe(channel)  # somebody has flushed the layer
 
     async def reconnect(self) -> None:
         """Give up the connections on which nothing comes: the layer does not notice."""

@@ -40,7 +40,7 @@ class Intake:
         """Take a message to all processes."""
         kind = message.get("type")
         if kind == HEARTBEAT:
-            self._pulse.hear(message.get("number"))
+            self._pulse.hear(message.get("number"), message.get("shard"))
         elif self._is_new(self.received, message):
             if kind == MESSAGE:
                 self.post_to(message["to"], message)

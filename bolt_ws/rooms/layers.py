@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import sys
 import time
@@ -77,6 +78,19 @@ def is_redis_pubsub(layer: Layer) -> bool:
     """Tell whether it is `channels_redis.pubsub.RedisPubSubChannelLayer`."""
     module = sys.modules.get("channels_redis.pubsub")
     return module is not None and isinstance(layer, module.RedisPubSubChannelLayer)
+
+
+def groups_on_all_hosts(layer: Layer, prefix: str) -> list[str]:
+    """Return names for groups, one on each of the layer's hosts as far as we know of them."""
+    if not is_redis_core(layer):  # pub/sub tells of each connection that it has lost
+        return [prefix]
+    found: dict[int, str] = {}
+    for number in itertools.count():
+        group = f"{prefix}.{number}"
+        found.setdefault(layer.consistent_hash(group), group)
+        if len(found) == layer.ring_size:
+            break
+    return list(found.values())
 
 
 def _provide_capacity(layer: Layer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ WRONG: Final = (TypeError, ValueError, AssertionError)
 FIRST_PAUSE: Final = 0.02
 """Seconds between the first failure and the next attempt; each further one takes twice as long."""
 MAX_PAUSE: Final = 0.5
+QUICK: Final = 0.5
+"""Seconds that a message waits at least, however long the layer has failed already."""
 
 
 class Host(Protocol):
@@ -29,8 +32,12 @@ class Host(Protocol):
     def note_failure(self, error: Exception) -> None:
         """Take note that the layer has failed."""
 
-    async def until_up(self) -> None:
-        """Wait while the layer is known to fail."""
+    @property
+    def down_since(self) -> float | None:
+        """When the layer failed, in the event loop's time; None while it does not."""
+
+    async def until_up(self, seconds: float) -> None:
+        """Wait while the layer is known to fail, so many seconds at most."""
 
 
 class Publisher:
@@ -45,6 +52,7 @@ class Publisher:
         self._slots = asyncio.Semaphore(SLOTS // 2)
         self._calls = asyncio.Semaphore(SLOTS // 2)  # of their own: joins keep no message waiting
         self._failure: Exception | None = None
+        self._failing_since = self._failed_at = -math.inf
 
     async def publish(
         self,
@@ -56,25 +64,35 @@ class Publisher:
         """Send a message to a group, after those that were sent to it before.
 
         While the layer fails, it is tried again; whoever listens to the numbers hears it once.
-        `numbered` is told the message's number before it is sent. Raises `RoomUnavailable` after
-        `BOLT_WS["ROOM_TIMEOUT"]` seconds, `TypeError` and `ValueError` for what the layer refuses.
+        `numbered` is told the message's number before it is sent. Raises `RoomUnavailable` when the
+        layer has failed for `BOLT_WS["ROOM_TIMEOUT"]` seconds, `TypeError` and `ValueError` for
+        what the layer refuses.
         """
         if self._is_local:  # nothing can come between
             await self._attempt(group, self._number(group, message, numbered))
             return
-        timeout = get_settings().room_timeout
-        deadline = asyncio.get_running_loop().time() + timeout
         try:
+            deadline = self._deadline()
             async with asyncio.timeout_at(deadline), self._turn(group):
-                await self._send(group, self._number(group, message, numbered))
+                await self._send(group, self._number(group, message, numbered), deadline)
         except TimeoutError:
             self._numbers.begin_anew(group)
             raise RoomUnavailable(
-                f"The channel layer has not taken a message for {group!r} within {timeout:g} s"
+                f"The channel layer fails, and has not taken a message for {group!r}"
             ) from self._failure
         except BaseException:
             self._numbers.begin_anew(group)
             raise
+
+    def _deadline(self) -> float:
+        """Return until when a message may wait: an outage is waited for once, not by each."""
+        now, timeout = asyncio.get_running_loop().time(), get_settings().room_timeout
+        begun = (
+            now if self._host is None or self._host.down_since is None else self._host.down_since
+        )
+        if now - self._failed_at <= timeout:
+            begun = min(begun, self._failing_since)
+        return max(begun + timeout, now + min(timeout, QUICK))
 
     def _number(
         self, group: str, message: Mapping[str, Any], numbered: Callable[[str, int], object] | None
@@ -84,24 +102,35 @@ class Publisher:
             numbered(sender, number)
         return {**message, "sender": sender, "number": number}
 
-    async def _send(self, group: str, message: dict[str, Any]) -> None:
+    async def _send(self, group: str, message: dict[str, Any], deadline: float) -> None:
         pause, attempts = FIRST_PAUSE, 0
-        while True:
+        now = asyncio.get_running_loop().time
+        while now() < deadline:  # redis-py may swallow the cancellation at the deadline
             if self._host is not None:  # else our own members would miss what others get
-                await self._host.until_up()
+                await self._host.until_up(deadline - now())
+                if now() >= deadline:
+                    break
             try:
                 await self._attempt(group, message)
-                self._failure = None
+                self._failure, self._failed_at = None, -math.inf
                 return
             except WRONG:
                 raise  # it would fail again
             except Exception as error:
                 self._failure = error
+                self._note_when()
                 attempts += 1
                 if self._host is not None and attempts >= ATTEMPTS:
                     self._host.note_failure(error)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(MAX_PAUSE, pause * 2)
+        raise TimeoutError
+
+    def _note_when(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._failed_at > get_settings().room_timeout:  # it is another outage
+            self._failing_since = now
+        self._failed_at = now
 
     async def _attempt(self, group: str, message: dict[str, Any]) -> None:
         async with self._slots:
@@ -117,7 +146,7 @@ class Publisher:
             timeout = get_settings().room_timeout
             try:
                 async with asyncio.timeout(timeout):
-                    return await _insist(function, args)
+                    return await insist(function, *args)
             except TimeoutError:
                 name = getattr(function, "__name__", "a call")
                 raise TimeoutError(f"{name} did not return within {timeout:g} s") from None
@@ -137,7 +166,8 @@ class Publisher:
                 self._turns[group] = lock, users - 1
 
 
-async def _insist(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+async def insist(function: Callable[..., Any], *args: Any) -> Any:
+    """Await a call of the layer, and again if it fails, several times."""
     for _ in range(ATTEMPTS - 1):
         try:
             return await function(*args)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .envelopes import HEARTBEAT
 from .layers import redis_subscriptions
+from .publisher import insist
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -39,6 +40,7 @@ class Pulse:
         self._hub = hub
         self._number = 0
         self._heard = 0
+        self._heard_by: dict[int, int] = {}
         self._silent = self._unheard = 0  # looks
         self._arrivals = 0
         self._arrivals_seen = 0
@@ -47,16 +49,19 @@ class Pulse:
         self._came_back = asyncio.Event()
         self._watched: list[Any] = []
         self._restoring: asyncio.Task[None] | None = None
+        self.down_since: float | None = None
+        """When the layer failed, in the event loop's time; None while it does not."""
 
     @property
     def is_down(self) -> bool:
         """Whether the layer has failed, and the memberships are not restored yet."""
         return self._restoring is not None
 
-    async def until_up(self) -> None:
-        """Wait until the memberships are restored, if they have to be."""
-        while self._restoring is not None:
-            await asyncio.wait([self._restoring])
+    async def until_up(self, seconds: float) -> None:
+        """Wait until the memberships are restored, if they have to be; so many seconds at most."""
+        deadline = self._hub.now() + seconds
+        while self._restoring is not None and self._hub.now() < deadline:
+            await asyncio.wait([self._restoring], timeout=deadline - self._hub.now())
 
     def note_arrival(self) -> None:
         """Take note that something has come in: if the heartbeat is late, it is behind others."""
@@ -66,11 +71,13 @@ class Pulse:
         seen, self._arrivals_seen = self._arrivals_seen, self._arrivals
         return seen != self._arrivals
 
-    def hear(self, number: object) -> None:
-        """Take a heartbeat that has come back."""
-        if isinstance(number, int) and number > self._heard:
-            self._heard = number
-            self._came_back.set()
+    def hear(self, number: object, shard: object) -> None:
+        """Take a heartbeat that has come back, through one of the layer's hosts."""
+        if isinstance(number, int) and isinstance(shard, int):
+            self._heard_by[shard] = max(number, self._heard_by.get(shard, 0))
+            if len(self._heard_by) == len(self._hub.own_groups):
+                self._heard = min(self._heard_by.values())
+                self._came_back.set()
 
     def look(self) -> None:
         """Send a heartbeat, and judge by those before. To be called once a second."""
@@ -102,8 +109,9 @@ class Pulse:
         self._is_beating = True
         try:
             async with asyncio.timeout(PATIENCE):
-                message = {"type": HEARTBEAT, "number": self._number}
-                await self._hub.call(self._hub.layer.group_send, self._hub.own_group, message)
+                for shard, group in enumerate(self._hub.own_groups):
+                    message = {"type": HEARTBEAT, "number": self._number, "shard": shard}
+                    await insist(self._hub.layer.group_send, group, message)
         finally:
             self._is_beating = False
 
@@ -121,22 +129,26 @@ class Pulse:
         self._is_doubtful = True
         if self._restoring is not None:
             return
+        if self._hub.is_leaving:
+            return
         if not self._hub.is_in_use:  # the next connection opens it anew
             self._hub.is_open = False
             return
         logger.warning(
-            "The channel layer has failed: %s: %s. Messages may be lost until it is back",
+            "The channel layer has failed (%s: %s): messages may be lost until it is back",
             type(error).__name__,
             error,
         )
+        self.down_since = self._hub.now()
         self._restoring = self._hub.run(self._restore())
         self._restoring.add_done_callback(self._restored)
 
-    def stop(self) -> None:
-        """Beat no more, and restore nothing: there are no connections."""
-        restoring, self._restoring = self._restoring, None
+    def stop(self) -> asyncio.Task[None] | None:
+        """Restore nothing: there are no connections. Return what is being cancelled."""
+        restoring, self._restoring, self.down_since = self._restoring, None, None
         if restoring is not None:
             restoring.cancel()
+        return restoring
 
     async def _restore(self) -> None:
         pause = FIRST_PAUSE
@@ -147,7 +159,9 @@ class Pulse:
             try:
                 await self._hub.inlet.refresh()
                 await self._hub.rejoin()
+                self._is_doubtful = True  # unless it is proved
                 await self._prove()
+                self._is_doubtful = False
                 return
             except TimeoutError:
                 self._hub.inlet.restart()
@@ -175,7 +189,7 @@ class Pulse:
 
     def _restored(self, task: asyncio.Task[None]) -> None:
         if self._restoring is task:
-            self._restoring = None
+            self._restoring = self.down_since = None
             if not task.cancelled():
                 logger.warning("The channel layer is back, and all memberships are restored")
                 self._hub.resume()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import concurrent.futures
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -13,6 +14,7 @@ from asgiref.sync import SyncToAsync, async_to_sync
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections, transaction
 
+from ..exceptions import RoomUnavailable
 from ..lending import waiting
 from .hub import Hub
 from .hubs import hubs_on
@@ -60,7 +62,13 @@ async def send_to_processes(layer: Layer, message: Mapping[str, Any]) -> None:
     """Send to all processes that have connections."""
     hub = _hub_for(layer)
     publisher = _publisher_here(layer) if hub is None else hub.publisher
-    await publisher.publish(SHARED, message)
+    try:
+        await publisher.publish(SHARED, message)
+    except RoomUnavailable as error:
+        to = message.get("to", "all processes")
+        raise RoomUnavailable(
+            f"The channel layer fails, and has not taken a message for {to!r}"
+        ) from error.__cause__
 
 
 def _hub_for(layer: Layer) -> Hub | None:
@@ -114,8 +122,14 @@ def run_in_loop(function: Callable[[], Coroutine[Any, Any, R]]) -> R:
     if not running and _is_called_by_loop():
         return async_to_sync(function)()
     loop = running[0] if running else _background.loop()
+    future = asyncio.run_coroutine_threadsafe(function(), loop)
     with waiting():
-        return asyncio.run_coroutine_threadsafe(function(), loop).result()
+        while not future.done():
+            concurrent.futures.wait([future], timeout=1)
+            if not loop.is_running() and not future.done():  # nobody will ever do it
+                future.cancel()
+                raise RoomUnavailable("The event loop has ended that sends to the channel layer")
+    return future.result()
 
 
 def _is_called_by_loop() -> bool:

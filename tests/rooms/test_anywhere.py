@@ -551,7 +551,7 @@ def test_transactions_of_two_databases() -> None:
 @override_settings(CHANNEL_LAYERS=FAILING, BOLT_WS={"ROOM_TIMEOUT": 0.1})
 def test_a_layer_that_fails() -> None:
     for audience in (room("news"), user(7)):
-        with pytest.raises(RoomUnavailable, match=r"0\.1 s") as caught:
+        with pytest.raises(RoomUnavailable, match="fails") as caught:
             audience.send_text("hello")
         assert isinstance(caught.value.__cause__, ConnectionError)
         with pytest.raises(RoomUnavailable):

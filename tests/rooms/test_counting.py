@@ -1,7 +1,7 @@
 """How many are in a room: exact in one process, and honest about others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -11,8 +11,9 @@ from bolt_ws import WebSocket, room
 from bolt_ws.rooms import counting
 from bolt_ws.rooms.counting import MemberCount, count
 from bolt_ws.rooms.hubs import say_farewell
+from bolt_ws.rooms.questions import AT_ONCE, Questions
 from tests.rooms import support
-from tests.rooms.support import FakeLayer, enter, make_chat, other_tasks, part, texts, until
+from tests.rooms.support import FakeLayer, enter, make_chat, other_tasks, part, texts, turns, until
 from tests.support import TIMEOUT, serve
 
 fake_layer = support.fake_layer
@@ -177,3 +178,55 @@ def test_a_count_is_a_number() -> None:
     assert found + 1 == 4
     assert f"{found} here" == "3 here"
     assert repr(found) == "MemberCount(3, is_complete=False)"
+
+
+async def test_whoever_asks_meanwhile_shares_the_next_question() -> None:
+    questions: Questions[int] = Questions()
+    gates = [asyncio.Event() for _ in range(3)]
+    asked: list[int] = []
+
+    async def ask(turn: Callable[[], Any]) -> int:
+        async with turn():
+            number = len(asked)
+            asked.append(number)
+            await gates[number].wait()
+            return number
+
+    first = asyncio.create_task(questions.ask("a", ask))
+    await turns(5)
+    assert asked == [0]
+    late = [asyncio.create_task(questions.ask("a", ask)) for _ in range(50)]
+    await turns(5)
+    assert asked == [0]  # one at a time
+    gates[0].set()
+    assert await first == 0
+    await turns(5)
+    later = asyncio.create_task(questions.ask("a", ask))
+    await turns(5)
+    assert asked == [0, 1]
+    late.pop().cancel()  # takes nothing from the others
+    gates[1].set()
+    assert set(await asyncio.gather(*late)) == {1}
+    gates[2].set()
+    assert await later == 2
+    assert (questions._next, questions._turns) == ({}, {})
+
+
+async def test_questions_on_many_things_are_bounded() -> None:
+    questions: Questions[None] = Questions()
+    gate, under_way, most = asyncio.Event(), 0, 0
+
+    async def ask(turn: Callable[[], Any]) -> None:
+        nonlocal under_way, most
+        async with turn():
+            under_way += 1
+            most = max(most, under_way)
+            await gate.wait()
+            under_way -= 1
+
+    asking = [asyncio.create_task(questions.ask(str(number), ask)) for number in range(40)]
+    await turns(10)
+    assert most == AT_ONCE
+    gate.set()
+    await asyncio.gather(*asking)
+    assert (most, questions._turns) == (AT_ONCE, {})

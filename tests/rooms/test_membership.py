@@ -396,3 +396,23 @@ async def test_joins_and_leaves_at_random_over_a_layer_that_suspends_and_fails(
     assert hub_of_this_loop().rooms == {}
     assert all(each.rooms == () for each in players.seen)
     await until_nobody_is_left()
+
+
+async def test_a_second_join_that_is_cancelled_leaves_nothing(fake_layer: FakeLayer) -> None:
+    chat = await enter(make_chat(), "a")
+    here = hub_of_this_loop()
+    (member,) = here.rooms["a"].members
+    hangs = asyncio.Event()
+
+    async def hang(method: str, name: str) -> None:
+        if method == "group_add":
+            await hangs.wait()
+
+    fake_layer.before = hang
+    here.doubt()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(here.join(member, "a", "a"), 0.02)
+    assert list(here.rooms["a"].members) == [member]
+    assert member.room_names == {"a": "a"}
+    hangs.set()
+    await part(chat)

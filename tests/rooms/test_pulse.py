@@ -90,7 +90,7 @@ async def until_down(layer: FakeLayer) -> None:
 
 async def until_up() -> None:
     """Wait until all is restored."""
-    await asyncio.wait_for(hub_of_this_loop().until_up(), TIMEOUT)
+    await asyncio.wait_for(hub_of_this_loop().until_up(TIMEOUT), TIMEOUT)
 
 
 # A failure
@@ -362,7 +362,7 @@ async def test_a_backlog_is_no_failure(
             await asyncio.sleep(0.002)
 
     member = await enter(make_told_chat(), "a")
-    (channel,) = fake_layer.groups[hub_of_this_loop().own_group]
+    (channel,) = fake_layer.groups[hub_of_this_loop().own_groups[0]]
     for _ in range(60):  # the heartbeat comes behind them, several looks later
         await fake_layer.send(channel, {"type": "bolt_ws.message", "text": "", "to": "nobody"})
     fake_layer.before = crawl
@@ -514,7 +514,7 @@ async def test_one_heartbeat_a_tick_and_nothing_else_while_nothing_happens(
     await turns(10)
     fake_layer.calls.clear()
     await asyncio.sleep(0.5)
-    own = hub_of_this_loop().own_group
+    own = hub_of_this_loop().own_groups[0]
     beats = fake_layer.count("group_send", own)
     assert 5 <= beats <= 0.5 / 0.02 + 1
     received = fake_layer.count("receive")
@@ -534,7 +534,7 @@ async def test_a_process_without_connections_stops_beating_and_leaves_its_groups
     await asyncio.sleep(0.1)
     assert len(fake_layer.calls) == calls
     member = await enter(chat, "a")  # and begins anew
-    await until(lambda: fake_layer.count("group_send", hub_of_this_loop().own_group) > 1)
+    await until(lambda: fake_layer.count("group_send", hub_of_this_loop().own_groups[0]) > 1)
     await room("a").asend_text("hi")
     await until(lambda: texts(member) == ["hi"])
     await part(member)

@@ -41,7 +41,7 @@ async function connect() {
   socket.onmessage = (event) => receive(JSON.parse(event.data));
   socket.onclose = (event) => {
     socket = null;
-    showCount("");
+    showCount(null);
     const why = `Closed (${event.code}${event.reason ? `: ${event.reason}` : ""})`;
     if (event.code === POLICY_VIOLATION) showState("closed", why);
     else reconnect(why);
@@ -85,13 +85,14 @@ function receive(frame) {
       break;
     case "joined":
     case "left":
-      showCount(frame.here === 1 ? "1 connection" : `${frame.here} connections`);
+      showCount(frame.here);
       showNews(`${frame.name} ${frame.type}`);
       break;
     case "note":
       showNews(`${frame.name}${frame.private ? ", to you alone" : ""}: ${frame.text}`, "news note-shown");
       break;
     case "gap":
+      showCount(frame.here);
       showNews("Some messages may be missing here");
       break;
     case "error":
@@ -125,8 +126,9 @@ function showState(state, text) {
   shown.textContent = text;
 }
 
-function showCount(text) {
-  document.getElementById("count").textContent = text;
+function showCount(here) {
+  const text = here === 1 ? "1 connection" : `${here} connections`;
+  document.getElementById("count").textContent = here === null ? "" : text;
 }
 
 function showMessage({ user_id, name, text, at }) {

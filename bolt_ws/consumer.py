@@ -19,17 +19,17 @@ from .endings import (
     NORMAL_ENDING,
     Ending,
     ask_handler,
-    bounded,
     how_to_end,
     is_quiet,
     note_quiet,
 )
 from .exceptions import Refusal, WebSocketDisconnect, WebSocketRejected
+from .farewell import Farewell
 from .handshake import Scope
 from .hearing import Hearing
 from .limits import Lease
 from .permit import Permit
-from .plan import Call, Plan
+from .plan import Plan
 from .registry import Departure
 from .rooms.envelopes import as_event
 from .rooms.hubs import open_hub
@@ -42,8 +42,6 @@ logger = logging.getLogger("bolt_ws")
 
 CLOSE_TIMEOUT = 2.0
 """Seconds that a close may wait for a server with a slow client."""
-CLEANUP_TIMEOUT = 5.0
-"""Seconds that one step of the cleanup may take."""
 
 
 class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types
@@ -71,9 +69,8 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         plan = self.plan
         self.websocket = plan.make_websocket(self.scope, receive, send)
         self._slot: Slot | None = None
-        self._on_close: list[Arguments] | None = None
         self._hearing: Hearing | None = None
-        self._parting: asyncio.Future[None] | None = None
+        self._farewell: Farewell | None = None
         self._lease = Lease()
         self._permit = Permit(self.websocket, self._dismiss, closes_at_expiry=plan.closes_at_expiry)
         dependencies = Dependencies(plan.dependency_overrides)
@@ -114,8 +111,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         plan, websocket = self.plan, self.websocket
         greeted, ended = len(plan.on_connect), len(plan.on_connect) + len(plan.on_close)
         if plan.on_close:
-            self._on_close = callbacks[greeted:ended]
-            websocket.before_close(self._say_farewell)
+            self._farewell = Farewell(websocket, plan, callbacks[greeted:ended])
         bound = zip(plan.heard, callbacks[ended:], strict=False)
         heard = [(*each, arguments) for each, arguments in bound]
         websocket.owner = self._hearing = Hearing(websocket, heard, self._permit.leave)
@@ -176,7 +172,8 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             if ending.note:
                 note = one_line(ending.note)
                 logger.info("%s (%s): %s", self.plan.path, self.plan.name, note)
-            await self._say_farewell(ending.code, ending.reason)
+            if self._farewell is not None:
+                await self._farewell.say(ending.code, ending.reason)
         if websocket.state is WebSocketState.CONNECTING:
             try:
                 log_refusal(websocket, self.plan.name, ending.refusal)
@@ -207,37 +204,6 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         except (WebSocketDisconnect, TimeoutError):
             pass  # nobody is left to be told
 
-    async def _say_farewell(self, code: int, reason: str) -> None:
-        """Run the `on_close` callbacks, once; what they return is sent if the client is there."""
-        if self._parting is not None:  # another task closes: its callbacks go first
-            await asyncio.shield(self._parting)
-            return
-        due, self._on_close = self._on_close, None
-        if due is None:
-            return
-        self.websocket.before_close(None)  # a callback that closes does not wait for itself
-        self._parting = asyncio.get_running_loop().create_future()
-        cancelled = False
-        try:
-            where = ("on_close", self.plan.path, self.plan.name)
-            for call, arguments in zip(self.plan.on_close, due, strict=True):
-                step = self._call_on_close(call, arguments, code, reason)
-                try:
-                    await bounded(step, CLEANUP_TIMEOUT, where, self.scope)
-                except asyncio.CancelledError:  # interrupts one callback and skips no other
-                    cancelled = True
-        finally:
-            self._parting.set_result(None)
-        if cancelled:
-            raise asyncio.CancelledError
-
-    async def _call_on_close(
-        self, call: Call, arguments: Arguments, code: int, reason: str
-    ) -> None:
-        last = await call.run(self.websocket, arguments, code=code, reason=reason)
-        if last is not None and self.websocket.is_open:
-            await self.websocket.send_event(as_event(last))
-
     async def _clean_up(
         self,
         error: BaseException | None,
@@ -249,12 +215,16 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         A step that fails or hangs skips no other.
         """
         websocket = self.websocket
-        farewell = self._say_farewell(websocket.close_code or 1006, websocket.close_reason or "")
-        for step in [farewell] if self._hearing is None else [self._hearing.end(), farewell]:
-            try:
-                await step
-            except asyncio.CancelledError as cancelled:
-                failure = failure or cancelled
+        try:
+            if self._hearing is not None:
+                await self._hearing.end()
+        except asyncio.CancelledError as cancelled:
+            failure = failure or cancelled
+        try:
+            if self._farewell is not None:
+                await self._farewell.say(websocket.close_code or 1006, websocket.close_reason or "")
+        except asyncio.CancelledError as cancelled:
+            failure = failure or cancelled
         try:
             left = await dependencies.close(error)
             # A dependency may take the exception, or raise one of its own, but not undo a

@@ -26,7 +26,7 @@ LAYERS = [
     {"options"},
     {"routing"},
     {"consumer"},
-    {"hearing"},
+    {"farewell", "hearing"},
     {"plan", "endings", "permit"},
     {"admission", "threads"},
     {"auth", "parameters"},

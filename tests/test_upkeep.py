@@ -396,7 +396,7 @@ async def test_an_exception_in_one_connections_care_stops_nothing(
 async def test_on_close_that_hangs_is_given_up(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bolt_ws.consumer.CLEANUP_TIMEOUT", 0.1)
+    monkeypatch.setattr("bolt_ws.farewell.CLEANUP_TIMEOUT", 0.1)
     api = BoltAPI(auth=[Named(60)])
     handler = api.websocket("/")(listen)
 

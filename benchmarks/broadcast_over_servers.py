@@ -15,7 +15,6 @@ Where there is a `redis-server`, both layers of `channels_redis` are measured to
 
 from __future__ import annotations
 
-import argparse
 import select
 import shutil
 import socket
@@ -32,6 +31,7 @@ from servers import (
     Redis,
     Server,
     compare,
+    parser_for,
     prepare,
     selected,
     with_redis,
@@ -199,11 +199,8 @@ def comparisons(redis: str | None) -> list[Comparison]:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each round, and the rest")
+    parser = parser_for(__doc__, seconds=1.5)
     parser.add_argument("--members", type=int, default=1_000)
-    parser.add_argument("--only", default="", help="part of the titles of what is to be compared")
     options = parser.parse_args()
     prepare()
     program = shutil.which("redis-server")

@@ -11,7 +11,6 @@ connection. Rounds are interleaved, figures are medians.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 
@@ -23,6 +22,7 @@ from servers import (
     Comparison,
     Server,
     compare,
+    parser_for,
     prepare,
     selected,
     uvicorn,
@@ -93,11 +93,7 @@ def comparisons() -> list[Comparison]:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=2.0, help="of each round")
-    parser.add_argument("--only", default="", help="part of the titles of what is to be compared")
-    options = parser.parse_args()
+    options = parser_for(__doc__, seconds=2.0).parse_args()
     prepare()
     compare(
         selected(comparisons(), options.only),

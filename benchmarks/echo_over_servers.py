@@ -13,7 +13,6 @@ Where the interpreter has uvloop, the servers that can use it are measured with 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import time
 
@@ -26,6 +25,7 @@ from servers import (
     Server,
     compare,
     has_uvloop,
+    parser_for,
     prepare,
     selected,
     uvicorn,
@@ -139,11 +139,7 @@ def comparisons() -> list[Comparison]:
 
 def main() -> None:
     """Print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.5, help="of each round")
-    parser.add_argument("--only", default="", help="part of the titles of what is to be compared")
-    options = parser.parse_args()
+    options = parser_for(__doc__, seconds=1.5).parse_args()
     prepare()
     compare(
         selected(comparisons(), options.only),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import resource
@@ -254,6 +255,15 @@ class Comparison:
         rate = self.above.rate / max(each.rate for each in self.below)
         cost = min(each.cost for each in self.below) / self.above.cost
         print(f"{self.title:50}{rate:10.2f}{cost:12.2f}{self.budget:>10}")
+
+
+def parser_for(description: str | None, *, seconds: float) -> argparse.ArgumentParser:
+    """Return the options that all comparisons of servers have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=seconds, help="of each round")
+    parser.add_argument("--only", default="", help="part of the titles of what is to be compared")
+    return parser
 
 
 def selected(comparisons: list[Comparison], only: str) -> list[Comparison]:

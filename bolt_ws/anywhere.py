@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -63,13 +63,13 @@ class Audience:
         await self._asend(encode_json(data).decode(), data, ids_of(exclude))
 
     def _send(self, payload: Payload, data: Any, exclude: Exclude) -> None:
-        self._do(partial(self._asend, payload, data, ids_of(exclude)))
+        self._when_due(partial(run_in_loop, partial(self._asend, payload, data, ids_of(exclude))))
 
-    def _do(self, function: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    def _when_due(self, function: Callable[[], object]) -> None:
         if self._on_commit:
-            when_committed(partial(run_in_loop, function))
+            when_committed(function)
         else:
-            run_in_loop(function)
+            function()
 
     async def _asend(self, payload: Payload, data: Any, exclude: list[str]) -> None:
         message = message_for(payload, exclude)
@@ -133,11 +133,7 @@ class UserAudience(Audience):
         `ValueError` for a code or a reason that must not be sent.
         """
         refuse_in_coroutine("disconnect")
-        departure = departure_for(code, reason)
-        if self._on_commit:
-            when_committed(partial(tell_everywhere, self._name, departure))
-        else:
-            tell_everywhere(self._name, departure)
+        self._when_due(partial(tell_everywhere, self._name, departure_for(code, reason)))
 
     async def adisconnect(self, code: int = UNAUTHORIZED, reason: str = "") -> None:
         """Do what `disconnect` does, now, whatever transaction is open."""

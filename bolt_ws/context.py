@@ -82,3 +82,13 @@ class ConnectionContext(dict[str, Any]):
 
     def __dir__(self) -> Iterable[str]:
         return [*super().__dir__(), *self]
+
+
+def user_text(user_id: object) -> str:
+    """Return a user's id as text, as which ids are compared.
+
+    Raises `TypeError` for what is none, as a user in place of the id.
+    """
+    if user_id is None or hasattr(user_id, "pk"):
+        raise TypeError(f"expected a user's id, not {user_id!r}")
+    return str(user_id)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from .context import user_text
 from .exceptions import Refusal
 from .registry import Departure, registry
 from .rooms.envelopes import DISCONNECT
@@ -34,12 +35,12 @@ def disconnect_user(user_id: object, code: int = UNAUTHORIZED, reason: str = "")
     Raises `ValueError` for a code or a reason that must not be sent, `TypeError` for a user in
     place of the id, `RoomUnavailable` if the other processes could not be told.
     """
-    return tell_everywhere(checked_id(user_id), departure_for(code, reason))
+    return tell_everywhere(user_text(user_id), departure_for(code, reason))
 
 
 async def adisconnect_user(user_id: object, code: int = UNAUTHORIZED, reason: str = "") -> int:
     """Do what `disconnect_user` does, and return when the other processes have been told."""
-    return await atell_everywhere(checked_id(user_id), departure_for(code, reason))
+    return await atell_everywhere(user_text(user_id), departure_for(code, reason))
 
 
 def disconnect_where(
@@ -61,13 +62,6 @@ async def adisconnect_where(
 ) -> int:
     """Do what `disconnect_where` does."""
     return disconnect_where(condition, code, reason)
-
-
-def checked_id(user_id: object) -> str:
-    """Return a user's id as text. Raises `TypeError` for what is none."""
-    if user_id is None or hasattr(user_id, "pk"):
-        raise TypeError(f"disconnect_user() takes a user's id, not {user_id!r}")
-    return str(user_id)
 
 
 def departure_for(code: int, reason: str) -> Departure:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .answers import AnsweredConnection
 from .handshake import Scope
-from .outbox import Outbox, OutboxPolicy, as_coroutine, begin
+from .outbox import Outbox, OutboxPolicy, as_coroutine
 from .servers import GONE, Receive, Send, direct_sender, preparer
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Member(AnsweredConnection):
             return None
         try:
             sending = as_coroutine(self._send(frame.event_for(self._prepare)))
-            waits_for = begin(sending)
+            waits_for = sending.send(None)  # in place; what it then waits for is for `Rest`
         except StopIteration:
             return None
         except GONE:

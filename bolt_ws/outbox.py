@@ -43,14 +43,6 @@ class OutboxPolicy:
     """Messages that were dropped since this was asked last."""
 
 
-def begin(sending: Any) -> Any:
-    """Start a `send`, and return what it waits for: something to be given to `Rest`.
-
-    Raises `StopIteration` if it has finished.
-    """
-    return sending.send(None)
-
-
 def as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
     """Return a coroutine for what an ASGI `send` has returned."""
     if type(awaitable) is CoroutineType or isinstance(awaitable, Coroutine):
@@ -122,9 +114,6 @@ class Outbox:
         """Done when the server has the close that waits here, if one does."""
         self.task: asyncio.Task[Any] | None = None
         """Who hands the messages to the server."""
-
-    def __len__(self) -> int:
-        return len(self._queue)
 
     def stand_between(self, task: asyncio.Task[Any] | None) -> None:
         """Have all that is sent from now on wait until `task` has handed over what came before."""

@@ -130,7 +130,7 @@ async def test_every_way_to_send() -> None:
         data = bytearray(b"c")
         ws.send_text("a")
         ws.send_bytes(b"b")
-        ws.send_binary(data)  # type: ignore[arg-type]
+        ws.send_binary(data)
         data[:] = b"x"  # it was sent as it was
         ws.send_json({"d": 1})
         ws.send_json([2], mode="binary")

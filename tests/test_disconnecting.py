@@ -85,7 +85,7 @@ async def test_ids_are_compared_as_text(application: Any, user_id: Any) -> None:
 async def test_a_user_in_place_of_the_id_is_an_error(call: Any) -> None:
     # As text it would be the name, which is nobody's id, or worse, somebody else's.
     for user in (User(pk=7, username="7"), None):
-        with pytest.raises(TypeError, match="takes a user's id"):
+        with pytest.raises(TypeError, match="expected a user's id"):
             await awaited(call(user))
 
 

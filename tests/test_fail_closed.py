@@ -19,7 +19,7 @@ async def handler(websocket: WebSocket) -> None:
 @pytest.mark.parametrize("slip", ["guard", "authentication", "permissions", "receive"])
 def test_a_misspelt_option_is_an_error(slip: str) -> None:
     with pytest.raises(DeclarationError, match=f"unknown option '{slip}'"):
-        BoltAPI().websocket("/", **{slip: []})(handler)  # type: ignore[misc]
+        BoltAPI().websocket("/", **{slip: []})(handler)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_a_misspelt_option_is_an_error(slip: str) -> None:
 )
 def test_an_option_of_a_wrong_kind_is_an_error(option: dict[str, Any]) -> None:
     with pytest.raises(DeclarationError):
-        BoltAPI().websocket("/", **option)(handler)  # type: ignore[misc]
+        BoltAPI().websocket("/", **option)(handler)
 
 
 async def test_an_exception_handler_cannot_let_anybody_in() -> None:

@@ -44,7 +44,7 @@ class BrokenCache(LocMemCache):
     def get(self, *args: Any, **kwargs: Any) -> Any:
         raise ConnectionError("secret address of the cache")
 
-    set = get  # type: ignore[assignment]
+    set = get
 
 
 class ForgetfulCache(LocMemCache):
@@ -195,7 +195,7 @@ async def test_another_claim_may_name_the_user() -> None:
 
 def test_a_user_in_place_of_the_id_is_an_error() -> None:
     for user in (User(pk=7), None):
-        with pytest.raises(TypeError, match="takes a user's id"):
+        with pytest.raises(TypeError, match="expected a user's id"):
             RevocationStore().revoke_user(user)
 
 

@@ -399,7 +399,7 @@ async def test_the_user_of_a_request_in_a_coroutine() -> None:
         return ALICE
 
     request = AsyncRequestFactory().post("/ticket/")
-    request.auser = auser  # type: ignore[method-assign]
+    request.auser = auser
     for given in (request, Foreign(), ALICE):
         ticket = await acreate_ticket(given)
         assert await sync_to_async(_redeem)(ticket, "/ws") == Identity("7")

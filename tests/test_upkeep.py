@@ -495,7 +495,7 @@ def test_a_loop_that_is_closed_in_the_middle_is_forgotten(clock: Clock) -> None:
     for task in left:  # so that nobody says they were never ended
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     assert connection.task is not None
-    connection.task.get_coro().close()  # type: ignore[union-attr]
+    connection.task.get_coro().close()
 
 
 async def test_the_task_is_started_again_if_it_was_cancelled(clock: Clock) -> None:

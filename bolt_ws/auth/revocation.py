@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.core.cache import BaseCache, caches
 from django.core.cache.backends.dummy import DummyCache
 
-from ..context import Identity
+from ..context import Identity, user_text
 from ..exceptions import AuthenticationFailed, DeclarationError
 from .detached import in_thread
 
@@ -55,9 +55,7 @@ class RevocationStore:
         before this call or after it. A token without `iat` is revoked whenever it was issued.
         Raises `RuntimeError` if the cache does not keep it.
         """
-        if user_id is None or hasattr(user_id, "pk"):
-            raise TypeError(f"revoke_user() takes a user's id, not {user_id!r}")
-        self._keep(_user_key(str(user_id)), wall_clock(), None)
+        self._keep(_user_key(user_text(user_id)), wall_clock(), None)
 
     def is_revoked(self, claims: Mapping[str, Any], user_id: str | None = None) -> bool:
         """Tell whether a token is revoked. `user_id` is who it is of, None for the claim `sub`.

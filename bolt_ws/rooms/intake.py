@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from .names import RESERVED
 from .sequences import Received
 
 if TYPE_CHECKING:
+    from ..member import Member
     from .hub import Hub
     from .pulse import Pulse
 
@@ -72,16 +73,21 @@ class Intake:
     ) -> None:
         """Start to do that."""
         if self._hub.audience(key):
-            frame, exclude = Frame(payload_in(message)), message.get("exclude", ())
-            parcel = Parcel(frame, lambda: self._hub.audience(key), exclude, done)
-            self._hub.delivery.post(parcel)
+            self._post(lambda: self._hub.audience(key), message, done)
 
     def _deliver(self, room: Membership, message: Mapping[str, Any]) -> None:
         waiting = room.awaited.get((message.get("sender"), message.get("number")))
         done = None if waiting is None else partial(resolve, waiting)
-        frame = Frame(payload_in(message))
-        parcel = Parcel(frame, lambda: room.members, message.get("exclude", ()), done)
-        self._hub.delivery.post(parcel)
+        self._post(lambda: room.members, message, done)
+
+    def _post(
+        self,
+        members: Callable[[], Collection[Member]],
+        message: Mapping[str, Any],
+        done: Callable[[], object] | None,
+    ) -> None:
+        frame, exclude = Frame(payload_in(message)), message.get("exclude", ())
+        self._hub.delivery.post(Parcel(frame, members, exclude, done))
 
     def _is_new(self, received: Received, message: Mapping[str, Any]) -> bool:
         sender, number = message.get("sender"), message.get("number")

@@ -119,10 +119,7 @@ async def forget_dead(layer: Layer, group: str, seconds: float) -> None:
 
 async def new_channel(layer: Layer) -> str:
     """Return a new channel of this process."""
-    if is_local(layer) or is_redis_core(layer):
-        channel: str = await layer.new_channel(PREFIX)
-    else:
-        channel = await layer.new_channel()
+    channel: str = await (layer.new_channel(PREFIX) if is_local(layer) else layer.new_channel())
     return channel
 
 

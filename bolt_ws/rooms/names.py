@@ -7,6 +7,8 @@ from typing import Final
 
 from channels.layers import BaseChannelLayer
 
+from ..context import user_text
+
 MAX_LENGTH: Final = 200
 """Characters of a room's name."""
 RESERVED: Final = "bolt_ws."
@@ -38,13 +40,8 @@ def _is_allowed(name: str) -> bool:
 
 
 def user_key(user_id: object) -> str:
-    """Return what names all connections of a user. Ids are compared as text.
-
-    Raises `TypeError` for what is no user's id.
-    """
-    if user_id is None or hasattr(user_id, "pk"):
-        raise TypeError(f"expected a user's id, not {user_id!r}")
-    return f"user:{user_id}"
+    """Return what names all connections of a user. Raises `TypeError` for what is no user's id."""
+    return f"user:{user_text(user_id)}"
 
 
 def endpoint_key(endpoint: str) -> str:
@@ -53,5 +50,8 @@ def endpoint_key(endpoint: str) -> str:
 
 
 def path_key(endpoint: str, path: str) -> str:
-    """Return what names the connections of an endpoint at one path."""
-    return f"path:{endpoint}:{path.lstrip('/')}"  # slashes in front are one, as the router has it
+    """Return what names the connections of an endpoint at one path.
+
+    The path is the client's. No endpoint has a NUL, so none of its paths is another endpoint's.
+    """
+    return f"path:{endpoint}\0{path.lstrip('/')}"  # slashes in front are one, as the router has it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +48,7 @@ class Pulse:
         self._is_beating = False
         self._is_doubtful = False
         self._came_back = asyncio.Event()
-        self._watched: list[Any] = []
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
         self._restoring: asyncio.Task[None] | None = None
         self.down_since: float | None = None
         """When the layer failed, in the event loop's time; None while it does not."""
@@ -119,7 +120,7 @@ class Pulse:
         for connection in redis_subscriptions(self._hub.layer):
             if connection not in self._watched:
                 connection.register_connect_callback(self._connected_again)
-                self._watched.append(connection)
+                self._watched.add(connection)
 
     async def _connected_again(self, connection: Any) -> None:
         self.fail(ConnectionResetError("the connection of the subscriptions was lost"))

@@ -267,7 +267,7 @@ async def test_other_processes_that_cannot_be_told_by_a_coroutine(
 ) -> None:
     for disconnect in (user(7).adisconnect, lambda: adisconnect_user(7)):
         with pytest.raises(RoomUnavailable):
-            await disconnect()  # type: ignore[operator]
+            await disconnect()
     assert disconnect_user(7) == 0  # it does not wait
     await eventually(lambda: bool(caplog.records))
     (record,) = caplog.records

@@ -102,3 +102,9 @@ def test_users_paths_and_endpoints_share_no_key(one: str, other: str, path: str)
 def test_ids_of_users_compare_as_text() -> None:
     assert user_key(7) == user_key("7")
     assert user_key(7) != user_key("07")
+
+
+def test_no_path_of_one_endpoint_is_a_path_of_another() -> None:
+    # The path is the client's: behind an endpoint's key it must not read as another key.
+    assert path_key("chat /a", "b:c") != path_key("chat /a:b", "c")
+    assert path_key("chat", "/a") == path_key("chat", "//a")

@@ -70,7 +70,7 @@ async def test_exclude(exclude: Callable[..., Any]) -> None:
         a, b = await opened.members(2, "news")
         here = await b.websocket.join("news")
         for send, data in ((here.send_text, "x"), (here.send_bytes, b"x"), (here.send_json, 1)):
-            await send(data, exclude=exclude(a.websocket, b.websocket))  # type: ignore[operator]
+            await send(data, exclude=exclude(a.websocket, b.websocket))
         await here.send_text("to all")
         await hears(a, "to all")
         await hears(b, "x", b"x", "1", "to all")
@@ -94,7 +94,7 @@ async def test_exclude_of_what_is_no_connection(wrong: Any) -> None:
         here = await a.websocket.join("news")
         for send in (here.send_text, here.send_json, a.websocket.broadcast):
             with pytest.raises(TypeError, match="exclude="):
-                await send("x", exclude=wrong)  # type: ignore[operator]
+                await send("x", exclude=wrong)
         await nothing_more(a)
 
 

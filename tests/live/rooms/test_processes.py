@@ -1,11 +1,14 @@
 """What is sent in one process and reaches others, what that costs, and processes that end."""
 
 import asyncio
+import json
+import resource
+from pathlib import Path
 
 from tests.live.server import DAPHNE
 
 from .client import Client, close_all, connected
-from .cluster import Cluster
+from .cluster import Cluster, RoomServer
 from .crowd import Crowd
 from .people import Person, as_user, met
 
@@ -179,3 +182,32 @@ async def test_a_process_that_only_sends_has_one_connection(cluster: Cluster) ->
     names = [each["name"] for each in cluster.redis.client.client_list()]
     assert 1 <= names.count("sender") <= 2
     assert opened < 10  # the servers open some too
+
+
+async def test_a_member_that_never_reads_is_nobody_elses_trouble(cluster: Cluster) -> None:
+    here, there, *_ = cluster.servers
+    async with met((here, "a"), (here, "a"), (there, "a"), (here, "a")) as people:
+        sender, near, far, slow = people
+        await join("slow", *people)
+        before = resident(here)
+        slow.client.transport.pause_reading()
+        # More than the system and its outbox of 256 messages hold.
+        sent = [f"{number} {'x' * 60_000}" for number in range(520)]
+        for each in sent:
+            await sender.do("send", "slow", each)
+        for reader in (sender, near, far):
+            assert await reader.hears(len(sent)) == sent
+        assert resident(here) - before < 64 * 2**20
+        slow.client.transport.resume_reading()
+        assert await slow.end() == (1013, "reading too slowly")
+        got = [json.loads(each) for each in slow.client.received][2:]  # its id, and "join"
+        assert got == sent[: len(got)]
+        assert len(got) < len(sent) - 256
+        await sender.do("send", "slow", "and on it goes")
+        assert await near.hears() == ["and on it goes"]
+
+
+def resident(server: RoomServer) -> int:
+    """Return the bytes of memory that a server has."""
+    pages = Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()

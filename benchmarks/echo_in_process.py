@@ -1,8 +1,9 @@
 """Echo in one process: what a compiled handler adds to a bare ASGI function, and to Channels.
 
-An `asyncio.Queue` is `receive`, another stands behind `send`, asyncio's default loop runs both,
-for all the same. Rounds are short and interleaved, because a machine changes its pace between them;
-each figure is the median of its rounds.
+An `asyncio.Queue` is `receive`, another stands behind `send`, asyncio's default loop runs both, and
+has a timer that is due later, as each server has some: the same for all. Rounds are short and
+interleaved, because a machine changes its pace between them; each figure is the median of its
+rounds.
 
     python benchmarks/echo_in_process.py [--rounds 25] [--messages 4000]
 """
@@ -51,6 +52,23 @@ async def iter_text(websocket: WebSocket) -> None:
         await websocket.send_text(text)
 
 
+@api.websocket(
+    "/bounded",
+    max_message_size=65536,
+    rate_limit="900000000/s",
+    read_ahead=64,
+    idle_timeout=60,
+    max_lifetime=3600,
+    send_timeout=30,
+    disconnect_grace=5,
+)
+async def bounded(websocket: WebSocket) -> None:
+    """Echo with every bound that an endpoint can have."""
+    await websocket.accept()
+    while True:
+        await websocket.send_text(await websocket.receive_text())
+
+
 async def bare(scope: Any, receive: Any, send: Any) -> None:
     """Echo in nothing but ASGI."""
     await receive()
@@ -85,6 +103,7 @@ async def measure(application: Application, path: str, messages: int) -> float:
     inbound.put_nowait({"type": "websocket.connect"})
     accepted = await outbound.get()
     assert accepted["type"] == "websocket.accept", accepted
+    timer = asyncio.get_running_loop().call_later(3600, print)
     start = time.perf_counter()
     for number in range(messages):
         text = str(number)
@@ -92,6 +111,7 @@ async def measure(application: Application, path: str, messages: int) -> float:
         reply = await outbound.get()
         assert reply["text"] == text, reply
     seconds = time.perf_counter() - start
+    timer.cancel()
     inbound.put_nowait({"type": "websocket.disconnect", "code": 1000})
     await task
     return seconds / messages * 1e6
@@ -108,6 +128,7 @@ def main() -> None:
         "bare ASGI function": (bare, "/", options.messages),
         "bolt_ws, receive_text": (application, "/receive_text", options.messages),
         "bolt_ws, iter_text": (application, "/iter_text", options.messages),
+        "bolt_ws, every bound": (application, "/bounded", options.messages),
         "AsyncWebsocketConsumer": (Consumer.as_asgi(), "/", options.messages // 10),
     }
     figures: dict[str, list[float]] = {name: [] for name in candidates}

@@ -28,6 +28,7 @@ from .handshake import Handshake
 from .markers import Cookie, Depends, Header, Path, Query
 from .messages import Message
 from .rooms.room import Room
+from .shutdown import shutting_down
 from .states import CloseCode, WebSocketState
 from .websocket import WebSocket
 
@@ -70,6 +71,7 @@ __all__ = [
     "disconnect_user",
     "disconnect_where",
     "room",
+    "shutting_down",
     "status",
     "user",
 ]

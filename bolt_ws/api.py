@@ -84,15 +84,31 @@ class BoltAPI:
         """
 
         def declare(handler: Handler | Endpoint) -> Endpoint:
-            endpoint = Endpoint(handler, path, options)
-            self._endpoints.append(endpoint)
-            try:
-                self._check()
-            except DeclarationError:
-                self._endpoints.remove(endpoint)
-                endpoint.withdraw()
-                raise
-            return endpoint
+            return self._add(Endpoint(handler, path, options))
+
+        return declare
+
+    def _add(self, endpoint: Endpoint) -> Endpoint:
+        self._endpoints.append(endpoint)
+        try:
+            self._check()
+        except DeclarationError:
+            self._endpoints.remove(endpoint)
+            endpoint.withdraw()
+            raise
+        return endpoint
+
+    def websocket_stream(
+        self, path: str, **options: Unpack[EndpointOptions]
+    ) -> Callable[[Handler | Endpoint], Endpoint]:
+        """Declare an endpoint whose handler is a generator: each value that it yields is sent.
+
+        An `async def` is cancelled when the client leaves. What the client sends is dropped, unless
+        the handler takes the connection. The options are those of `EndpointOptions`.
+        """
+
+        def declare(handler: Handler | Endpoint) -> Endpoint:
+            return self._add(Endpoint(handler, path, options, is_stream=True))
 
         return declare
 

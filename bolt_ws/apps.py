@@ -17,16 +17,20 @@ class BoltWSConfig(AppConfig):
     verbose_name = "bolt_ws: WebSockets"
 
     def ready(self) -> None:
-        """Register the system checks, keep tokens out of the servers' logs, change `runserver`.
+        """Register the system checks, see to what is logged, change `runserver`.
+
+        No token is in the servers' logs, and each record says whose connection it is about.
 
         It serves with `bolt_ws.daphne.Server` where "daphne" is an installed app. The `api`
         modules are imported later, when they are served.
         """
+        from . import logs
         from .checks import CHECKS, DEPLOYMENT_CHECKS
         from .redaction import install
         from .rooms.layers import get_layer
 
         install()
+        logs.install()
         if apps.is_installed("daphne"):
             self._install_server()
         # Whoever sends to a channel of ours has to know its capacity, be it without `bolt_ws.room`.

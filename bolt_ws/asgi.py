@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.core.asgi import get_asgi_application as get_http_application
 
@@ -22,7 +22,9 @@ def get_asgi_application() -> ProtocolTypeRouter:
     # Both need Django to be set up, which the line above does.
     from channels.routing import ProtocolTypeRouter
 
-    return ProtocolTypeRouter({"http": http, "websocket": websocket_application()})
+    return ProtocolTypeRouter(
+        {"http": http, "websocket": websocket_application(), "lifespan": _no_lifespan}
+    )
 
 
 def websocket_application() -> Application:
@@ -31,11 +33,12 @@ def websocket_application() -> Application:
     For a `ProtocolTypeRouter` of one's own. Django must be set up. Where the `daphne` command
     imports the caller, it serves with `bolt_ws.daphne.Server`.
     """
-    from . import daphne
+    from . import daphne, shutdown
     from .discovery import find_routes
     from .routing import Router
 
     daphne.install()
+    shutdown.watch()
 
     routes = find_routes()
     if not routes:
@@ -44,3 +47,14 @@ def websocket_application() -> Application:
             "api.py hold a BoltAPI with endpoints?"
         )
     return Router(routes)
+
+
+async def _no_lifespan(scope: Any, receive: Any, send: Any) -> None:
+    """Take no part in a server's lifespan events, which raising says (ASGI specification).
+
+    A server that imports the application before it installs its signal handlers has them by now.
+    """
+    from . import shutdown
+
+    shutdown.watch()
+    raise ValueError("No application configured for scope type 'lifespan'")

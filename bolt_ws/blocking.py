@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack
 
@@ -12,10 +12,11 @@ from .blocking_connection import BlockingConnection, calls, refuse_in_coroutine
 from .blocking_rooms import BlockingRoom
 from .exceptions import UnexpectedFrame, WebSocketDisconnect, WebSocketDisconnected
 from .messages import Message, content_of, decode_json, encode_json, message_from
+from .messaging import Mode, is_text_mode
 from .offline import FakeOptions, Record
 from .offline_blocking import OfflineBridge
-from .rooms.envelopes import ids_of
-from .websocket import Mode, OfflineWebSocket, WebSocket, _is_text
+from .rooms.envelopes import as_event, ids_of
+from .websocket import OfflineWebSocket, WebSocket
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,39 +74,44 @@ class BlockingWebSocket(BlockingConnection):
             return None
         return None if event["type"] == "websocket.disconnect" else message_from(event)
 
-    def receive(self) -> Any:
+    def receive(self, timeout: float | None = None) -> Any:
         """Return the next message as the endpoint's `receive_type` says.
 
-        Without one, the next ASGI message, a disconnect included.
+        Without one, the next ASGI message, a disconnect included. `timeout` is as for
+        `receive_text`.
         """
         refuse_in_coroutine("receive()", "await websocket.receive()")
         kind = self.websocket._receive_type
         if kind is None:
-            return self.bridge.take()
-        return kind.decode(self.bridge.take() if kind.payload is None else self._next(kind.payload))
+            return self.bridge.take(timeout)
+        is_raw = kind.payload is None
+        return kind.decode(
+            self.bridge.take(timeout) if is_raw else self._next(kind.payload, timeout)
+        )
 
-    def receive_text(self) -> str:
-        """Return the next message, a text. Raises `WebSocketDisconnect`, `UnexpectedFrame`."""
+    def receive_text(self, timeout: float | None = None) -> str:
+        """Return the next message, a text.
+
+        Raises `WebSocketDisconnect`, `UnexpectedFrame`, and `TimeoutError` if nothing comes within
+        `timeout` seconds; no message is lost by it.
+        """
         refuse_in_coroutine("receive_text()", "await websocket.receive_text()")
-        text: str = self._next("text")
+        text: str = self._next("text", timeout)
         return text
 
-    def receive_bytes(self) -> bytes:
-        """Return the next message, a binary one.
-
-        Raises `WebSocketDisconnect`, `UnexpectedFrame`.
-        """
+    def receive_bytes(self, timeout: float | None = None) -> bytes:
+        """Return the next message, a binary one. Raises what `receive_text` raises."""
         refuse_in_coroutine("receive_bytes()", "await websocket.receive_bytes()")
-        data: bytes = self._next("bytes")
+        data: bytes = self._next("bytes", timeout)
         return data
 
-    def receive_json(self, mode: Mode = "text") -> Any:
+    def receive_json(self, mode: Mode = "text", timeout: float | None = None) -> Any:
         """Return what the next message says; `mode` is the kind of message it comes in.
 
-        Raises `WebSocketDisconnect`, `UnexpectedFrame`, `InvalidJSON`.
+        Raises what `receive_text` raises, and `InvalidJSON`.
         """
         refuse_in_coroutine("receive_json()", "await websocket.receive_json()")
-        return decode_json(self._next("text" if _is_text(mode) else "bytes"))
+        return decode_json(self._next("text" if is_text_mode(mode) else "bytes", timeout))
 
     def iter_text(self) -> Iterator[str]:
         """Yield texts until the connection ends."""
@@ -147,8 +153,9 @@ class BlockingWebSocket(BlockingConnection):
                 return
             yield value
 
-    def _next(self, wanted: str) -> Any:
-        event = self.bridge.take()
+    def _next(self, wanted: str | None, timeout: float | None = None) -> Any:
+        assert wanted is not None
+        event = self.bridge.take(timeout)
         value = event.get(wanted)
         if value is not None:
             return value
@@ -198,12 +205,47 @@ class BlockingWebSocket(BlockingConnection):
         """
         refuse_in_coroutine("send_json()", "await websocket.send_json(...)")
         encoded = encode_json(data)
-        if _is_text(mode):
+        if is_text_mode(mode):
             self.bridge.send({"type": "websocket.send", "text": encoded.decode()})
         else:
             self.bridge.send({"type": "websocket.send", "bytes": encoded})
 
+    def send_stream(self, stream: Iterable[Any]) -> None:
+        """Send what an iterator yields, one after the other, until it ends.
+
+        As the endpoint's `send_type` says; without one text, bytes, a `Message`, or JSON for
+        anything else. After the end of the connection the iterator is closed, and
+        `WebSocketDisconnected` raised.
+        """
+        refuse_in_coroutine("send_stream()", "await websocket.send_stream(...)")
+        iterator = iter(stream)
+        is_typed = self.websocket._send_type is not None
+        try:
+            self.bridge.call(self.websocket.open_for_use, "send")
+            for value in iterator:
+                if is_typed or isinstance(value, Message):
+                    self.send(value)
+                else:
+                    self.bridge.send(as_event(value))
+        finally:
+            close = getattr(iterator, "close", None)
+            if close is not None:
+                close()
+
     # Others
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine beside the handler, in the event loop. As `WebSocket.start_task`."""
+
+        async def start() -> asyncio.Task[Any]:
+            return self.websocket.start_task(coroutine)
+
+        try:
+            refuse_in_coroutine("start_task()", "websocket.start_task(...)")
+            return self.bridge.call(start)
+        except BaseException:
+            coroutine.close()
+            raise
 
     def join(self, name: str) -> BlockingRoom:
         """Join a room, and return it; `with websocket.join("name") as room` leaves it at the end.

@@ -158,15 +158,22 @@ class BlockingConnection(_Delegating):
         with suppress(WebSocketDisconnected):
             self.bridge.call(self.websocket.ensure_closed, code, reason)
 
+    def wait_closed(self) -> None:
+        """Return when the connection has ended, whoever ended it."""
+        refuse_in_coroutine("wait_closed()", "await websocket.wait_closed()")
+        with suppress(WebSocketDisconnected):
+            self.bridge.call_beside(self.websocket.wait_closed)
+
     # The two primitives
 
-    def receive_event(self) -> Event:
+    def receive_event(self, timeout: float | None = None) -> Event:
         """Return the next ASGI message, a disconnect included.
 
-        Raises `WebSocketDisconnected` after the end.
+        Raises `WebSocketDisconnected` after the end, `TimeoutError` if nothing comes within
+        `timeout` seconds.
         """
         refuse_in_coroutine("receive_event()", "await websocket.receive_event()")
-        return self.bridge.take()
+        return self.bridge.take(timeout)
 
     def send_event(self, event: Event) -> None:
         """Send an ASGI message. Raises what `WebSocket.send_event` raises."""

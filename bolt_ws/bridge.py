@@ -87,20 +87,30 @@ class Bridge(Incoming):
         self, function: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Have the loop await `function`, after all that was sent before, and return its result."""
+        # A callback that our queue waits for does not queue.
+        is_inside = id(self) in _inside.get()
+        result: R = self._result_of(functools.partial(function, *args, **kwargs), now=is_inside)
+        return result
+
+    def call_beside(self, function: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Have the loop await `function`, beside all else, and return its result."""
+        result: R = self._result_of(function, now=True)
+        return result
+
+    def _result_of(self, function: Callable[[], Coroutine[Any, Any, Any]], *, now: bool) -> Any:
         self._raise_error()
-        call = _Call(functools.partial(function, *args, **kwargs))
+        call = _Call(function)
         with self._lock:
             if self.is_over:
-                raise self._disconnected(function.__name__)
+                raise self._disconnected("use")
             self._calls.add(call)
         try:
             with waiting():
-                if id(self) in _inside.get():  # a callback that our queue waits for: do not queue
+                if now:
                     self._schedule(self._call_now, call)
                 else:
                     self._queue(call)
-                result: R = call.future.result()
-            return result
+                return call.future.result()
         finally:
             with self._lock:
                 self._calls.discard(call)
@@ -215,6 +225,8 @@ class Bridge(Incoming):
                 self.error = error
 
     def _end_writing(self, writer: asyncio.Task[None]) -> None:
+        if self._writer is writer:
+            self._writer = None
         if writer.cancelled():  # the server shuts down
             self.abandon()
             with self._lock:

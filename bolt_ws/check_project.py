@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from .check_endpoints import backends
 from .conf import get_settings
+from .databases import CAN_CHOOSE_THREADS
 from .rooms.layers import get_layer
 
 _UNSHARED = (LocMemCache, DummyCache)
@@ -94,6 +95,23 @@ def check_runserver(**kwargs: Any) -> list[CheckMessage]:
             "WebSockets.",
             hint=f'Put "daphne" before {owner!r} in INSTALLED_APPS.',
             id="bolt_ws.W004",
+        )
+    ]
+
+
+def check_database_threads(**kwargs: Any) -> list[CheckMessage]:
+    """bolt_ws.W006: `BOLT_WS["DB_THREADS"]` does nothing with this asgiref."""
+    try:
+        is_set = get_settings().db_threads is not None
+    except ImproperlyConfigured:  # E003 says so
+        return []
+    if CAN_CHOOSE_THREADS or not is_set:
+        return []
+    return [
+        Warning(
+            "BOLT_WS['DB_THREADS'] is set, and this asgiref knows one thread only.",
+            hint="All database queries wait for one another. Install asgiref 3.13 or later.",
+            id="bolt_ws.W006",
         )
     ]
 

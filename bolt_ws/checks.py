@@ -18,6 +18,7 @@ from .check_project import (
     check_asgi_application,
     check_caches,
     check_channel_layers,
+    check_database_threads,
     check_layer_of_rooms,
     check_runserver,
 )
@@ -34,6 +35,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     check_channel_layers,
     check_layer_of_rooms,
     check_runserver,
+    check_database_threads,
 )
 DEPLOYMENT_CHECKS: Final[tuple[Check, ...]] = (
     check_guessable_keys,

@@ -22,6 +22,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     """Seconds for all that happens before accept. Daphne itself gives up a handshake after 5."""
     sync_threads: Annotated[int, msgspec.Meta(ge=1)] = 64
     """Handlers that are plain functions run in threads of their own: at most so many at once."""
+    db_threads: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Threads for the database queries of coroutine handlers, each connection keeping to one. None
+    is the one thread that Django's synchronous code has."""
 
     authentication: list[Any] = []
     """Backends, or their dotted paths, of every API that names none."""
@@ -43,6 +46,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     trusted_proxies: list[str] = []
     """Addresses and networks whose `X-Forwarded-For` counts; "unix" is whoever connects to a
     Unix socket."""
+
+    disconnect_grace: Annotated[float, msgspec.Meta(ge=0)] | None = 5.0
+    """Seconds that a handler has to end after its connection; then it is cancelled. None is never.
+    """
+    read_stall: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """Seconds after which a connection is closed whose messages wait and are not received: no
+    disconnect can be seen behind them."""
 
     channel_layer: str = "default"
     """The alias of the channel layer that rooms use. A project without layers has one in memory."""

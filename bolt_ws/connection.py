@@ -8,26 +8,27 @@ from asyncio import CancelledError
 from collections.abc import Coroutine
 from typing import Any
 
-from .exceptions import UnexpectedFrame, WebSocketDisconnect
+from .exceptions import UnexpectedFrame
+from .gate import size_of
 from .handshake import Scope
-from .progress import Progress
+from .read_ahead import ReadAhead
 from .servers import GONE, Event, Receive, Send, send_close
 from .states import WebSocketState, check_close
 from .steps import check_frame, out_of_order, step
 
 if sys.version_info >= (3, 12):
-    from asyncio import current_task as _current_task
+    from asyncio import current_task
 else:  # current_task(loop) costs 70 ns there and this 20, in each receive
     from asyncio.tasks import _current_tasks  # type: ignore[attr-defined]
 
-    _current_task = _current_tasks.get
+    current_task = _current_tasks.get
 
 CONNECTING = WebSocketState.CONNECTING
 CONNECTED = WebSocketState.CONNECTED
 DISCONNECTED = WebSocketState.DISCONNECTED
 
 
-class Connection(Progress):
+class Connection(ReadAhead):
     """One connection: its handshake, its state, the messages that go through.
 
     `auto_accept` False leaves it to `accept()`, and a send or a receive before it raises; else the
@@ -38,25 +39,19 @@ class Connection(Progress):
         "_accepting",
         "_auto_accept",
         "_loop",
-        "_receive",
-        "_receiver",
         "_send",
         "_was_accepted_unasked",
-        "_woken",
     )
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, *, auto_accept: bool | None = False
     ) -> None:
-        super().__init__(scope)
-        self._receive = receive
+        super().__init__(scope, receive)
         self._send = send
         self._auto_accept = auto_accept
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting: asyncio.Future[None] | None = None
         self._was_accepted_unasked = False
-        self._receiver: asyncio.Task[Any] | None = None
-        self._woken: int | None = None
 
     # The two primitives
 
@@ -66,14 +61,13 @@ class Connection(Progress):
         With `stop`, the end of the connection is the end of an iteration.
         """
         if not self._open:
-            if wanted is None and self._client_state is CONNECTING and self._auto_accept is False:
-                return await self._receive_connect()
-            if stop and self._ended:
-                raise StopAsyncIteration
-            await self._open_for("receive")
+            event = await self._before_receive(wanted, stop)
+            if event is not None:
+                is_first = event["type"] == "websocket.connect"
+                return event if is_first else self._content(event, wanted, stop)
         if self._receiver is not None:
             raise RuntimeError('Cannot "receive": another task is receiving on this connection')
-        self._receiver = _current_task(self._loop)
+        self._receiver = current_task(self._loop)
         try:
             event = await self._receive()
         except CancelledError:
@@ -81,37 +75,67 @@ class Connection(Progress):
             raise
         finally:
             self._receiver = None
-        if wanted is not None:
-            try:
-                if (value := event[wanted]) is not None:
-                    return value
-            except KeyError:
-                pass
-        if event["type"] != "websocket.receive":
-            self._take_disconnect(event)
+        return self._content(event, wanted, stop)
+
+    async def _before_receive(self, wanted: str | None, stop: bool) -> Event | None:
+        """See that a receive may begin, or return the event that it gives at once."""
+        if wanted is None and self._client_state is CONNECTING and self._auto_accept is False:
+            return await self._receive_connect()
+        if self.has_unread and self._application_state is CONNECTED:
+            return await self._receive()  # what came before the client left
+        if stop and self._ended:
+            raise StopAsyncIteration
+        await self._open_for("receive")
+        return None
+
+    def _content(self, event: Event, wanted: str | None, stop: bool) -> Any:
+        """Return what an event holds under `wanted`, itself for None, or raise what it means."""
+        if event["type"] == "websocket.receive":
+            text = event.get("text")
+            content: str | bytes = event.get("bytes") or b"" if text is None else text
+            self.messages_received += 1
+            self.bytes_received += size_of(content)
             if wanted is None:
                 return event
-            raise StopAsyncIteration if stop else self._disconnect()
+            if event.get(wanted) is not None:
+                return content
+            raise UnexpectedFrame(wanted, content)
+        self._take_disconnect(event)
         if wanted is None:
             return event
-        text = event.get("text")
-        raise UnexpectedFrame(wanted, event.get("bytes") or b"" if text is None else text)
+        raise StopAsyncIteration if stop else self._disconnect()
 
-    async def _transmit(self, event: Event) -> None:
-        """Send a `websocket.send` that is known to be well formed."""
+    async def _transmit(self, event: Event, size: int) -> None:
+        """Send a `websocket.send` that is known to be well formed, of so many bytes."""
         if not self._open:
             await self._open_for("send")
         try:
             await self._send(event)
         except GONE as error:
             raise self._lost() from error
+        self.messages_sent += 1
+        self.bytes_sent += size
 
-    def receive_event(self) -> Coroutine[Any, Any, Event]:
+    async def _next_within(self, seconds: float | None, wanted: str | None) -> Any:
+        """Return what `_next` returns. Raises `TimeoutError` if nothing comes so long."""
+        if self._application_state is CONNECTING and self._auto_accept is not False:
+            await self._open_for("receive")  # a timeout must not cut this in two
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                return await self._next(wanted, False)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"no message came within {seconds} seconds") from None
+
+    def receive_event(self, timeout: float | None = None) -> Coroutine[Any, Any, Event]:
         """Return the next ASGI message, a disconnect included. Cancelling it loses no message.
 
         Raises `WebSocketDisconnected` after the end, `RuntimeError` before accept and while another
-        task receives.
+        task receives, `TimeoutError` if nothing comes within `timeout` seconds.
         """
+        if timeout is not None:
+            return self._next_within(timeout, None)
         return self._next(None, False)
 
     async def send_event(self, event: Event) -> None:
@@ -122,8 +146,7 @@ class Connection(Progress):
         """
         kind = event.get("type")
         if kind == "websocket.send":
-            check_frame(event)
-            await self._transmit(event)
+            await self._transmit(event, size_of(check_frame(event)))
             return
         event = dict(event)  # completed below, and the caller's stays as it is
         if self._accepting is not None:  # another task accepts: its accept goes first
@@ -156,25 +179,14 @@ class Connection(Progress):
 
     async def receive_raw(self) -> Event:
         """Return the server's next message unchecked, for an ASGI application in our place."""
-        event = await self._receive()
-        if event["type"] == "websocket.disconnect":
-            self._take_disconnect(event)
+        self._is_read_raw = True
+        try:
+            event = await self._receive()
+        finally:
+            self._is_read_raw = False
+        if event["type"] in ("websocket.receive", "websocket.disconnect"):
+            self._content(event, None, False)
         return event
-
-    def _take_disconnect(self, event: Event) -> None:
-        if event["type"] != "websocket.disconnect":
-            raise RuntimeError(
-                'Expected ASGI message "websocket.receive" or "websocket.disconnect", '
-                f"but got {event['type']!r}"
-            )
-        self._client_state = DISCONNECTED
-        self._end(event.get("code") or 1005, event.get("reason"))
-
-    def _lost(self) -> WebSocketDisconnect:
-        self._client_state = DISCONNECTED
-        self._end(1006, None)
-        self._wake()
-        return self._disconnect()
 
     async def _receive_connect(self) -> Event:
         event = await self._receive()
@@ -192,6 +204,8 @@ class Connection(Progress):
         if kind == "websocket.accept":
             self._check_may_accept()
         self._application_state = step(self._application_state, event, self.scope)
+        if kind == "websocket.http.response.start":
+            self.denied_with = event["status"]
         if self._application_state is DISCONNECTED:
             self._end(event.get("code", 1006), event.get("reason"))
         own: dict[Any, Send] = {
@@ -220,6 +234,9 @@ class Connection(Progress):
         finally:  # cancelled, it is CONNECTED but not open: all that may follow is a close
             self._accepting.set_result(None)
             self._accepting = None
+        note_accept, self._note_accept = self._note_accept, None
+        if note_accept is not None and (telling := note_accept()) is not None:
+            await telling
 
     async def _send_close(self, event: Event) -> None:
         try:
@@ -244,19 +261,7 @@ class Connection(Progress):
         if self._client_state is CONNECTING:
             await self._receive_connect()
         accept: Event = {"type": "websocket.accept", "subprotocol": self.answer, "headers": []}
-        await self.send_event(accept)
-        self._was_accepted_unasked = True
-
-    def _wake(self) -> None:
-        """Make a receive that is pending in another task raise `WebSocketDisconnected`."""
-        receiver = self._receiver
-        if receiver is not None and receiver is not asyncio.current_task():
-            self._woken = receiver.cancelling()
-            receiver.cancel()
-
-    def _raise_if_woken(self, stop: bool) -> None:
-        task, woken = self._receiver, self._woken
-        if task is not None and woken is not None:
-            self._woken = None
-            if task.uncancel() <= woken:  # else somebody else cancelled too, and that counts
-                raise (StopAsyncIteration if stop else self._disconnected("receive")) from None
+        try:
+            await self.send_event(accept)
+        finally:  # cancelled while the receivers of a signal are told, it is accepted
+            self._was_accepted_unasked = self._open

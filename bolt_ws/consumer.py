@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable
 from typing import Any, ClassVar
 
@@ -12,36 +11,38 @@ from channels.consumer import AsyncConsumer
 from channels.layers import get_channel_layer
 from django.http.response import HttpResponseBase
 
-from .admission import Arguments, log_refusal, one_line
+from .admission import Arguments
+from .closing import Closing
+from .databases import Assignment, assign_thread
 from .dependencies import Dependencies
 from .endings import (
     HANDLED_ENDING,
     NORMAL_ENDING,
     Ending,
     ask_handler,
+    foremost,
     how_to_end,
     is_quiet,
     note_quiet,
+    stopping,
 )
-from .exceptions import Refusal, WebSocketDisconnect, WebSocketRejected
+from .exceptions import Refusal, WebSocketRejected
 from .farewell import Farewell
 from .handshake import Scope
 from .hearing import Hearing
+from .interruption import Interruption
 from .limits import Lease
+from .observing import Observation
 from .permit import Permit
 from .plan import Plan
 from .registry import Departure
 from .rooms.envelopes import as_event
 from .rooms.hubs import open_hub
 from .servers import Receive, Send, can_deny
+from .shutdown import shutting_down
 from .states import WebSocketState
 from .threads import Slot, reserve
 from .websocket import WebSocket
-
-logger = logging.getLogger("bolt_ws")
-
-CLOSE_TIMEOUT = 2.0
-"""Seconds that a close may wait for a server with a slow client."""
 
 
 class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no types
@@ -68,15 +69,30 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             return
         plan = self.plan
         self.websocket = plan.make_websocket(self.scope, receive, send)
+        # First: what is made below keeps the context, and with it the fields of log records.
+        self._observation = Observation(self.websocket, plan.endpoint, plan.name)
+        self._closing = Closing(self.websocket, self._observation)
         self._slot: Slot | None = None
         self._hearing: Hearing | None = None
-        self._farewell: Farewell | None = None
         self._lease = Lease()
-        self._permit = Permit(self.websocket, self._dismiss, closes_at_expiry=plan.closes_at_expiry)
+        self._interruption = Interruption()
+        self.websocket.interrupt_by(self._interruption)
+        self._permit = Permit(
+            self.websocket,
+            self._dismiss,
+            plan.bounds,
+            self._interruption,
+            closes_at_expiry=plan.closes_at_expiry,
+        )
         dependencies = Dependencies(plan.dependency_overrides)
         error: BaseException | None = None
         failure: BaseException | None = None
+        self._database_thread: Assignment | None = None
         try:
+            self._database_thread = assign_thread()
+            self._permit.copy_context()
+            if shutting_down():
+                raise stopping()
             hub = await open_hub(self.websocket)
             handler, *callbacks = await plan.admission.admit(
                 self.websocket, [call.binder for call in plan.calls], dependencies, self._lease
@@ -84,11 +100,16 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             if plan.handler.is_blocking:
                 self._slot = reserve()
             self._permit.grant()
+            self._observation.identify()
             self.websocket.admit()
             hub.enter(self.websocket, plan.peers.keys_of(self.websocket))
             await self._greet(callbacks)
+            if plan.handler.binder.connection is None:  # a stream: nobody can receive
+                self.websocket.read_ahead(keep=False)
             if self._slot is not None:
                 await plan.handler.run(self.websocket, handler, self._slot)
+            elif plan.handler.is_stream:
+                await self.websocket.send_stream(plan.handler.function(*handler[0], **handler[1]))
             else:
                 # Awaited here and in no task or method of its own: each would cost every message.
                 await plan.handler.function(*handler[0], **handler[1])
@@ -98,6 +119,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         except BaseException as raised:
             error = raised
         try:
+            error = await self._end_handler(error)
             failure = await self._end_after(error)
             failure = await self._clean_up(error, failure, dependencies)
             if failure is not None:
@@ -111,7 +133,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         plan, websocket = self.plan, self.websocket
         greeted, ended = len(plan.on_connect), len(plan.on_connect) + len(plan.on_close)
         if plan.on_close:
-            self._farewell = Farewell(websocket, plan, callbacks[greeted:ended])
+            self._closing.farewell = Farewell(websocket, plan, callbacks[greeted:ended])
         bound = zip(plan.heard, callbacks[ended:], strict=False)
         heard = [(*each, arguments) for each, arguments in bound]
         websocket.owner = self._hearing = Hearing(websocket, heard, self._permit.leave)
@@ -122,24 +144,35 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             if greeting is not None:
                 await websocket.send_event(as_event(greeting))
 
+    async def _end_handler(self, error: BaseException | None) -> BaseException | None:
+        """End what runs beside the handler, and return what has ended them."""
+        error = self._interruption.end(error)
+        if not self.websocket.has_tasks:
+            return error
+        try:
+            failures = await self.websocket.end_tasks()
+        except asyncio.CancelledError as cancelled:
+            return cancelled
+        return foremost(error, failures, self.websocket)
+
     async def _end_after(self, error: BaseException | None) -> BaseException | None:
         """End the connection as the handler's way out asks, and return what is to be raised on."""
         try:
             if error is None:
-                await self._finish(NORMAL_ENDING)
+                await self._closing.end(NORMAL_ENDING)
                 return None
             try:
                 if await self._is_handled(error):
-                    await self._finish(HANDLED_ENDING)
+                    await self._closing.end(HANDLED_ENDING)
                     return None
             except Exception as raised:  # by the exception handler: it takes the place
                 error = raised
             ending = how_to_end(error, self.websocket)
-            await self._finish(ending)
+            await self._closing.end(ending)
             return error if ending.is_raised_on else None
         except asyncio.CancelledError as cancelled:  # once more, and without the callbacks
             with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._finish(how_to_end(cancelled, self.websocket), with_farewell=False)
+                await self._closing.end(how_to_end(cancelled, self.websocket), with_farewell=False)
             return cancelled
         except GeneratorExit:
             raise
@@ -152,10 +185,10 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         if is_quiet(error, self.websocket):
             note_quiet(self.scope, error)
             if isinstance(error, WebSocketRejected):
-                log_refusal(self.websocket, self.plan.name, error.refusal)
+                self._observation.note_refusal(error.refusal)
             return False
         if isinstance(error, Refusal) and self.websocket.state is WebSocketState.DISCONNECTED:
-            log_refusal(self.websocket, self.plan.name, error)  # a guard has closed, say
+            self._observation.note_refusal(error)  # a guard has closed, say
         handler = self.plan.exception_handler(error)
         if handler is None:
             return False
@@ -165,44 +198,12 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
             await self.websocket.send_denial_response(answer)
         return True
 
-    async def _finish(self, ending: Ending, *, with_farewell: bool = True) -> None:
-        """End the connection, unless it has ended: close it, or refuse it where not accepted."""
-        websocket = self.websocket
-        if with_farewell and websocket.state is WebSocketState.CONNECTED:
-            if ending.note:
-                note = one_line(ending.note)
-                logger.info("%s (%s): %s", self.plan.path, self.plan.name, note)
-            if self._farewell is not None:
-                await self._farewell.say(ending.code, ending.reason)
-        if websocket.state is WebSocketState.CONNECTING:
-            try:
-                log_refusal(websocket, self.plan.name, ending.refusal)
-            finally:
-                if ending.is_explicit and websocket.closes_to_refuse:
-                    await self._send_last(websocket.close(ending.code, ending.reason))
-                else:
-                    await self._send_last(websocket.refuse(ending.refusal))
-        elif websocket.state is WebSocketState.CONNECTED:
-            await self._send_last(websocket.close(ending.code, ending.reason))
-        elif websocket.state is WebSocketState.RESPONSE:  # one that the handler left unfinished
-            body = {"type": "websocket.http.response.body", "body": b"", "more_body": False}
-            await self._send_last(websocket.send_event(body))
-        else:  # another task may be refusing it still
-            await self._send_last(websocket.settle())
-
     async def _dismiss(self, departure: Departure) -> None:
         """End the connection from a task that is not its own, whatever its handler does."""
         if self.websocket.state is not WebSocketState.RESPONSE:  # the handler is sending that
             code, reason, refusal = departure
             note = f"told to go with {code} {reason}"
-            await self._finish(Ending(code, reason, refusal, note=note, is_explicit=True))
-
-    async def _send_last(self, message: Awaitable[None]) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await message
-        except (WebSocketDisconnect, TimeoutError):
-            pass  # nobody is left to be told
+            await self._closing.end(Ending(code, reason, refusal, note=note, is_explicit=True))
 
     async def _clean_up(
         self,
@@ -214,17 +215,10 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
 
         A step that fails or hangs skips no other.
         """
-        websocket = self.websocket
-        try:
-            if self._hearing is not None:
-                await self._hearing.end()
-        except asyncio.CancelledError as cancelled:
-            failure = failure or cancelled
-        try:
-            if self._farewell is not None:
-                await self._farewell.say(websocket.close_code or 1006, websocket.close_reason or "")
-        except asyncio.CancelledError as cancelled:
-            failure = failure or cancelled
+        if self._hearing is not None:
+            failure = await _despite_cancellation(self._hearing.end(), failure)
+        if self._closing.farewell is not None:
+            failure = await _despite_cancellation(self._closing.say_farewell(), failure)
         try:
             left = await dependencies.close(error)
             # A dependency may take the exception, or raise one of its own, but not undo a
@@ -233,14 +227,17 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                 failure = left
         except asyncio.CancelledError as cancelled:
             failure = failure or cancelled
-        return failure
+        return await _despite_cancellation(self._observation.end(failure), failure)
 
     def _let_go(self) -> None:
         """Do what cleanup must not miss even where nothing can be awaited any more."""
+        self._observation.let_go()
         self._lease.release()
         self._permit.end()
         if self._slot is not None:
             self._slot.release()
+        if self._database_thread is not None:
+            self._database_thread.end()
         self.websocket.forget()
 
     async def open_channel(self) -> str:
@@ -256,6 +253,17 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                 )
             self.channel_name = await self.channel_layer.new_channel()
         return self.channel_name
+
+
+async def _despite_cancellation(
+    step: Awaitable[None], failure: BaseException | None
+) -> BaseException | None:
+    """Await a step of the cleanup. Return `failure`, else the cancellation that interrupted it."""
+    try:
+        await step
+    except asyncio.CancelledError as cancelled:
+        return failure or cancelled
+    return failure
 
 
 def compile_consumer(plan: Plan) -> type[BoltConsumer]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from .exceptions import (
     WebSocketRejected,
 )
 from .handshake import Scope
+from .interruption import GoneOn, ShutDown
 from .states import CloseCode, WebSocketState, shorten_reason
 from .websocket import WebSocket
 
@@ -48,7 +49,12 @@ class Ending:
 
 
 _NOT_ACCEPTED = Refusal(403, "rejected", "The connection was not accepted")
-_SHUTTING_DOWN = Refusal(503, "shutting_down", "The server is shutting down", {"Retry-After": "1"})
+
+
+def stopping() -> Refusal:
+    """Return the refusal of a handshake while the server stops."""
+    return Refusal(503, "shutting_down", "The server is shutting down", {"Retry-After": "1"})
+
 
 NORMAL_ENDING = Ending(CloseCode.NORMAL_CLOSURE, "", _NOT_ACCEPTED)
 """The handler returned."""
@@ -79,12 +85,38 @@ def how_to_end(error: BaseException, websocket: WebSocket) -> Ending:
             return _violation(error, 400, "bad_request", "Bad request")
         case ValidationError():
             return _violation(error, 422, "invalid", _messages(error))
+        case GoneOn():
+            return NORMAL_ENDING
+        case ShutDown():
+            return Ending(CloseCode.SERVICE_RESTART, "", stopping())
         case asyncio.CancelledError():
-            return Ending(CloseCode.SERVICE_RESTART, "", _SHUTTING_DOWN, is_raised_on=True)
+            return Ending(CloseCode.SERVICE_RESTART, "", stopping(), is_raised_on=True)
         case _:
             name = type(error).__name__ if settings.DEBUG else ""
             reason = shorten_reason(name)
             return Ending(CloseCode.SERVER_ERROR, reason, _failure(error), is_raised_on=True)
+
+
+def foremost(
+    error: BaseException | None, failures: Sequence[BaseException], websocket: WebSocket
+) -> BaseException | None:
+    """Return which exception ends a connection: the handler's `error` or one of its tasks.
+
+    Those that are passed over are logged.
+    """
+    if not failures:
+        return error
+    raised = [*failures] if error is None else [error, *(f for f in failures if f is not error)]
+    loud = [
+        each
+        for each in raised
+        if not is_quiet(each, websocket) and not isinstance(each, asyncio.CancelledError)
+    ]
+    if not isinstance(error, asyncio.CancelledError):
+        error = loud.pop(0) if loud else raised[0]
+    for each in loud:
+        logger.error("Exception in a task of %r", websocket, exc_info=each)
+    return error
 
 
 async def ask_handler(handler: ExceptionHandler, websocket: WebSocket, error: BaseException) -> Any:

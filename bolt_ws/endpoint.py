@@ -6,7 +6,6 @@ import builtins
 import contextlib
 import dataclasses
 import functools
-import inspect
 from collections import ChainMap, Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, TypeVar, cast
 from .admission import Admission, check_auth, check_guards
 from .auth.backends import Authentication
 from .auth.guards import Guard
+from .bounds import compile_bounds
 from .consumer import BoltConsumer, compile_consumer
 from .exceptions import DeclarationError
 from .handshake import Reverser
@@ -29,7 +29,7 @@ from .options import (
 )
 from .origin import check_origins
 from .peers import Peers
-from .plan import GAP, Call, Plan
+from .plan import GAP, Call, Plan, check_handler
 from .rooms.names import RESERVED
 from .rooms.room import Exclude
 from .routing import Application, Pattern
@@ -69,12 +69,22 @@ class Endpoint:
 
     __name__: str
 
-    def __init__(self, handler: Handler | Endpoint, path: str, options: EndpointOptions) -> None:
+    def __init__(
+        self,
+        handler: Handler | Endpoint,
+        path: str,
+        options: EndpointOptions,
+        *,
+        is_stream: bool = False,
+    ) -> None:
         self._shared = _Shared()
+        self.is_stream = is_stream
+        """Whether the handler is a generator, and what it yields is sent."""
         if isinstance(handler, Endpoint):  # one function under several paths
             # What the new path does not say is as the function's declaration said it. What an API
             # says, counts for the paths in that API.
             options = merged(handler.options, options)
+            self.is_stream = is_stream or handler.is_stream
             self._shared, handler = handler._shared, handler.handler
         self.options: EndpointOptions = options
         self.handler: Handler = handler
@@ -96,8 +106,9 @@ class Endpoint:
             self._types = compile_types(options)
             self._auto_accept = options.get("auto_accept")
             self._outbox_policy = compile_outbox(options, repr(self))
+            self._bounds = compile_bounds(options)
             self._caught = check_codes(options.get("caught_close_codes", builtins.all))
-            _check_handler(handler)
+            check_handler(handler, is_stream=self.is_stream)
         self._shared.endpoints.append(self)
 
     def withdraw(self) -> None:
@@ -206,13 +217,14 @@ class Endpoint:
         return Plan(
             name=self.name,
             path=pattern.path,
-            handler=Call(self.handler, names, taken),
+            handler=Call(self.handler, names, taken, is_stream=self.is_stream),
             admission=Admission(inherited.auth, inherited.guards, inherited.origins),
             refuse=inherited.refuse,
             opt=self.options.get("opt") or {},
             closes_at_expiry=self.options.get("close_at_expiry") is not False,
             app=inherited.app,
             peers=self._peers,
+            endpoint=self,
             on_connect=[Call(each, names, taken) for each in self._shared.on_connect],
             on_close=[Call(each, names, taken, _GIVEN) for each in self._shared.on_close],
             heard=[
@@ -220,6 +232,7 @@ class Endpoint:
                 for kind, each in self._shared.heard
             ],
             outbox_policy=self._outbox_policy,
+            bounds=self._bounds,
             auto_accept=self._auto_accept,
             receive_type=receive_type,
             send_type=send_type,
@@ -245,7 +258,7 @@ class Endpoint:
     def _compiled(self, callback: Handler, given: Sequence[str]) -> list[tuple[Plan, Call]]:
         """Return a callback, compiled for all paths of the function; an error changes nothing."""
         with self._named_in_errors():
-            _check_handler(callback)
+            check_handler(callback)
         calls: list[tuple[Plan, Call]] = []
         for endpoint in self._shared.endpoints:
             with endpoint._named_in_errors():
@@ -278,13 +291,3 @@ def _unique_key(handler: Handler, path: str) -> str:
     key = f"{getattr(handler, '__module__', '')}.{qualname} {path}"
     _keys[key] += 1
     return key if _keys[key] == 1 else f"{key} {_keys[key]}"
-
-
-def _check_handler(handler: Any) -> None:
-    if not callable(handler) or isinstance(handler, type):
-        raise DeclarationError(f"{handler!r} is no function")
-    if hasattr(handler, "consumer_class"):
-        raise DeclarationError(f"{handler!r} is an ASGI application: use add_websocket_route()")
-    call = handler if inspect.isroutine(handler) else type(handler).__call__
-    if inspect.isasyncgenfunction(call) or inspect.isgeneratorfunction(call):
-        raise DeclarationError("a handler is no generator: it has a `yield`")

@@ -14,6 +14,7 @@ from typing import Any, Final
 from .admission import Arguments
 from .endings import how_to_end, is_quiet, note_quiet
 from .exceptions import Refusal
+from .metrics import figures
 from .plan import GAP, Call
 from .registry import Departure
 from .websocket import WebSocket
@@ -91,7 +92,7 @@ class Hearing:
         if self._task is None or self._task.done():
             loop = asyncio.get_running_loop()
             self._task = loop.create_task(self._run(queue), context=self._context)
-            self._task.add_done_callback(self._ended)
+            self._task.add_done_callback(self._ended, context=self._context)
 
     async def _run(self, queue: deque[Heard]) -> None:
         while queue:
@@ -111,6 +112,7 @@ class Hearing:
             note_quiet(websocket.scope, error)
         if ending.is_raised_on:
             logger.error("Exception in a callback of a connection", exc_info=error)
+            figures.note_error(websocket.log_fields.endpoint or "")
         self._leave(Departure(ending.code, ending.reason, ending.refusal))
 
     def _finish(self) -> None:

@@ -13,12 +13,11 @@ from django.db import close_old_connections
 
 from .exceptions import WebSocketDisconnect, WebSocketDisconnected
 from .lending import waiting
+from .reader import MAX_SIZE
 from .servers import Event
 from .states import CloseCode, WebSocketState
 from .websocket import WebSocket
 
-READ_AHEAD = 64
-"""Messages that may wait for the handler; then the server is read no further."""
 LONG_WAIT = 30.0
 """Seconds without a message after which the thread's database connections may be stale."""
 
@@ -42,6 +41,8 @@ class Incoming:
         self._loop = loop
         self._is_ahead = False
         self._incoming: queue.SimpleQueue[Event | _Last] = queue.SimpleQueue()
+        # Characters and bytes: one side is the loop's, the other a thread's.
+        self._put_size = self._taken_size = 0
         self._receiving = threading.Lock()
         self._reader: asyncio.Task[Event] | None = None
         self._is_reading = False  # until the receiving thread has seen what the reader left
@@ -61,7 +62,8 @@ class Incoming:
             if self.is_over or self.websocket.application_state is WebSocketState.DISCONNECTED:
                 raise self._disconnected("receive")
             if not self._is_reading:
-                if self.websocket.client_state is WebSocketState.DISCONNECTED:
+                has_left = self.websocket.client_state is WebSocketState.DISCONNECTED
+                if has_left and not self.websocket.has_unread:
                     raise self._disconnected("receive")
                 self._is_reading, self._has_ended_reading = True, False
                 self._schedule(self._start_reading)
@@ -71,7 +73,9 @@ class Incoming:
             else:
                 item = self._incoming.get()
             paused = self._paused
-            if paused is not None and self._incoming.qsize() <= READ_AHEAD // 2:
+            if not isinstance(item, _Last):
+                self._taken_size += _size_of(item)
+            if paused is not None and self._is_half_empty:
                 self._paused = None
                 self._schedule(_wake, paused)
             return self._open_last(item) if isinstance(item, _Last) else item
@@ -86,7 +90,7 @@ class Incoming:
     def _wait(self, timeout: float | None) -> Event | _Last:
         started = time.monotonic()
         try:
-            return self._incoming.get(timeout=timeout)
+            return self._incoming.get(timeout=None if timeout is None else max(0.0, timeout))
         except queue.Empty:
             if not self._is_ahead:  # the next message is for who receives next, maybe a coroutine
                 self._schedule(self._stop_reading)
@@ -120,14 +124,27 @@ class Incoming:
             event = await self.websocket.receive_event()
             if not self._is_ahead or event["type"] != "websocket.receive":
                 return event
+            self._put_size += _size_of(event)
             incoming.put(event)
-            if incoming.qsize() >= READ_AHEAD:
+            if self._is_full:
                 self._paused = paused = self._loop.create_future()
-                if incoming.qsize() >= READ_AHEAD:
+                if self._is_full:
                     await paused
+
+    @property
+    def _is_full(self) -> bool:
+        size = self._put_size - self._taken_size
+        return self._incoming.qsize() >= self.websocket.read_ahead_limit or size >= MAX_SIZE
+
+    @property
+    def _is_half_empty(self) -> bool:
+        size = self._put_size - self._taken_size
+        return self._incoming.qsize() <= self.websocket.read_ahead_limit // 2 and size < MAX_SIZE
 
     def _end_reading(self, reader: asyncio.Task[Event]) -> None:
         # Here, and not at the end of `_read`: a task cancelled before its first step has no end.
+        if self._reader is reader:
+            self._reader = None  # the traceback of its exception refers back
         cancelled = reader.cancelled()
         self._incoming.put(_Last(None if cancelled else reader.exception() or reader.result()))
         self._has_ended_reading = True
@@ -156,6 +173,10 @@ class Incoming:
         return WebSocketDisconnected(
             code, websocket.close_reason, websocket=websocket, action=action
         )
+
+
+def _size_of(event: Event) -> int:
+    return len(event.get("text") or event.get("bytes") or "")
 
 
 def _wake(paused: asyncio.Future[None]) -> None:

@@ -40,7 +40,16 @@ class Owner(Protocol):
 class Member(AnsweredConnection):
     """A connection that messages of others are handed to."""
 
-    __slots__ = ("_outbox", "_outbox_policy", "_prepare", "_send_now", "hub", "owner", "room_names")
+    __slots__ = (
+        "_outbox",
+        "_outbox_policy",
+        "_prepare",
+        "_send_now",
+        "hub",
+        "outbox_drops",
+        "owner",
+        "room_names",
+    )
 
     def __init__(
         self, scope: Scope, receive: Receive, send: Send, *, auto_accept: bool | None = False
@@ -50,6 +59,8 @@ class Member(AnsweredConnection):
         self._send_now = None if self._prepare is None else direct_sender(send)
         self._outbox: Outbox | None = None
         self._outbox_policy = _DEFAULT_POLICY
+        self.outbox_drops = 0
+        """Messages of others that were dropped because this connection was too slow."""
         self.hub: Hub | None = None
         """Where the connection's rooms are; None for one that belongs to no endpoint."""
         self.owner: Owner | None = None
@@ -68,24 +79,28 @@ class Member(AnsweredConnection):
         outbox = self._outbox
         if outbox is not None and outbox.is_behind:
             frame.has_to_wait = True
-            outbox.put(frame.event_for(self._prepare))
+            outbox.put(frame.event_for(self._prepare), frame.size)
             return None
         if self._send_now is not None and self._send_now(frame.prepared_for(self._prepare)):
+            self.messages_sent += 1
+            self.bytes_sent += frame.size
             return None
         try:
             sending = as_coroutine(self._send(frame.event_for(self._prepare)))
             waits_for = sending.send(None)  # in place; what it then waits for is for `Rest`
         except StopIteration:
+            self.note_sent(frame.size)
             return None
         except GONE:
             self.note_loss()
             return None
         except Exception:
-            logger.exception("A broadcast did not reach %r", self)
+            extra = self.log_fields.as_extra()
+            logger.exception("A broadcast did not reach %r", self, extra=extra)
             return None
         outbox = self._make_outbox()
         outbox.stand_between(asyncio.current_task())
-        return outbox.finish(sending, waits_for)
+        return outbox.finish(sending, waits_for, frame.size)
 
     def hand_later(self, frame: Frame, loop: asyncio.AbstractEventLoop) -> None:
         """Send a message of a room in a task of the connection's own."""
@@ -95,10 +110,20 @@ class Member(AnsweredConnection):
         outbox = self._make_outbox()
         if not outbox.is_behind:
             outbox.stand_between(None)
-            outbox.put(frame.event_for(self._prepare))
+            outbox.put(frame.event_for(self._prepare), frame.size)
             outbox.task = loop.create_task(outbox.write(), name="bolt_ws outbox")
         else:
-            outbox.put(frame.event_for(self._prepare))
+            outbox.put(frame.event_for(self._prepare), frame.size)
+
+    def note_sent(self, size: int) -> None:
+        """Count a message of a room that the server has taken."""
+        self.messages_sent += 1
+        self.bytes_sent += size
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether the server is not done with a message."""
+        return super().is_sending or (self._outbox is not None and self._outbox.is_behind)
 
     @property
     def outbox_policy(self) -> OutboxPolicy:

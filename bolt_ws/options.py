@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict, cast, get_args
 
 from .auth.backends import Authentication
 from .auth.guards import Guard
+from .bounds import OverRate
 from .exceptions import DeclarationError
 from .outbox import OutboxPolicy, Overflow
 from .values import ValueType, compile_value_type
@@ -46,6 +47,24 @@ class EndpointOptions(TypedDict, total=False):
     """Messages of rooms that may wait for a connection whose client reads slowly: 256."""
     overflow: Overflow | None
     """What one more does: "close" the connection with 1013, "drop_oldest" or "drop_newest"."""
+    max_message_size: int | None
+    """Bytes of a message from the client; one that is bigger closes the connection with 1009."""
+    rate_limit: str | None
+    """Messages of a client, such as "20/s", "100/m" or "1000/h"."""
+    burst: int | None
+    """Messages that may come at once; else the number in `rate_limit`."""
+    over_rate: OverRate | None
+    """What one more does: "close" the connection with 4429, "drop" the message or "wait"."""
+    read_ahead: int | None
+    """Messages that are read for a handler which does not receive: 64."""
+    idle_timeout: float | None
+    """Seconds without a message from the client; then the connection is closed with 4408."""
+    max_lifetime: float | None
+    """Seconds after which the connection is closed with 1012."""
+    send_timeout: float | None
+    """Seconds in which the client takes nothing of what is sent; then it is closed with 1013."""
+    disconnect_grace: float | None
+    """Seconds that the handler has to end after its connection; `math.inf` is for ever."""
     middleware: Sequence[Middleware] | None
     """ASGI middleware around the endpoint, the outermost first."""
 
@@ -64,11 +83,13 @@ def check_options(options: EndpointOptions) -> None:
         raise DeclarationError(
             f"unknown option {', '.join(map(repr, unknown))}; known are {', '.join(sorted(known))}"
         )
-    if not isinstance(options.get("name"), str | None):
-        raise DeclarationError(f"name must be text, not {options['name']!r}")
-    for name in ("auto_accept", "close_at_expiry"):
-        if not isinstance(options.get(name), bool | None):
-            raise DeclarationError(f"{name} must be None, True or False, not {options[name]!r}")
+    name = options.get("name")
+    if not (name is None or (isinstance(name, str) and name.isprintable())):
+        raise DeclarationError(f"name must be text in one line, not {name!r}")
+    for option in ("auto_accept", "close_at_expiry"):
+        value = options.get(option)
+        if not isinstance(value, bool | None):
+            raise DeclarationError(f"{option} must be None, True or False, not {value!r}")
     if not isinstance(options.get("opt"), Mapping | None):
         raise DeclarationError(f"opt must be a mapping, not {options['opt']!r}")
     check_refuse(options.get("refuse"))

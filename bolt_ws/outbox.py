@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("bolt_ws")
 
 Overflow = Literal["close", "drop_oldest", "drop_newest"]
-Item = tuple[Event, "asyncio.Future[None] | None"]
-"""A message, and who waits until it is sent; nobody waits for one of a room."""
+Item = tuple[Event, "asyncio.Future[None] | None", int]
+"""A message, who waits until it is sent (nobody for one of a room), and its bytes."""
 
 
 CLOSE_PATIENCE: Final = 1.0
@@ -122,8 +122,8 @@ class Outbox:
         self._send = self._connection._send
         self._connection._send = self._send_behind
 
-    def put(self, event: Event) -> None:
-        """Add a message of a room; if there are too many, do as the policy says."""
+    def put(self, event: Event, size: int) -> None:
+        """Add a message of a room, of so many bytes; of too many, do as the policy says."""
         policy = self._policy
         if self._is_given_up:
             return
@@ -131,25 +131,29 @@ class Outbox:
             if policy.overflow == "close":
                 self._overflow()
                 return
-            policy.dropped += 1
+            self._count_dropped(1)
             if policy.overflow == "drop_newest":
                 return
             self._drop_oldest()
         self._frames += 1
-        self._queue.append((event, None))
+        self._queue.append((event, None, size))
 
     def _drop_oldest(self) -> None:
-        for at, (_, waiter) in enumerate(self._queue):
+        for at, (_, waiter, _) in enumerate(self._queue):
             if waiter is None:
                 del self._queue[at]
                 self._frames -= 1
                 return
 
+    def _count_dropped(self, count: int) -> None:
+        self._policy.dropped += count
+        self._connection.outbox_drops += count
+
     def _overflow(self) -> None:
-        self._policy.dropped += self._frames + 1
+        self._count_dropped(self._frames + 1)
         self._is_given_up = True
         self._connection.expel(*_TOO_SLOW)  # first: whoever waits here may end the handler
-        for _, waiter in self._queue:
+        for _, waiter, _ in self._queue:
             _settle(waiter, self._too_slow())
         self._queue.clear()
         self._frames = 0
@@ -165,13 +169,13 @@ class Outbox:
         if self._is_given_up and event["type"] == "websocket.send":
             raise self._too_slow()
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append((event, waiter))
+        self._queue.append((event, waiter, 0))
         if event["type"] != "websocket.close":
             await waiter
             return
         self.closing = waiter
         await asyncio.wait([waiter], timeout=CLOSE_PATIENCE)
-        if any(each is waiter for _, each in self._queue):
+        if any(each is waiter for _, each, _ in self._queue):
             # The client does not read: beside what waits, and nothing behind it.
             self._is_given_up = True
             self._drop_all()
@@ -182,16 +186,16 @@ class Outbox:
         await waiter
 
     def _drop_all(self) -> None:
-        for event, waiter in self._queue:
+        for event, waiter, _ in self._queue:
             if event["type"] == "websocket.send":
                 _settle(waiter, ConnectionResetError("the connection has ended"))
         self._queue.clear()
         self._frames = 0
 
-    async def finish(self, sending: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+    async def finish(self, sending: Coroutine[Any, Any, Any], waits_for: Any, size: int) -> None:
         """Wait for the message that the server has begun with, then hand over the others."""
         try:
-            await self._hand(Rest(sending, waits_for), None)
+            await self._hand(Rest(sending, waits_for), None, size)
             await self._hand_over_the_rest()
         finally:
             self._step_aside()
@@ -205,14 +209,14 @@ class Outbox:
 
     async def _hand_over_the_rest(self) -> None:
         while self._queue:
-            event, waiter = self._queue.popleft()
+            event, waiter, size = self._queue.popleft()
             if waiter is None:
                 self._frames -= 1
             elif waiter.done():  # cancelled
                 continue
-            await self._hand(self._send(event), waiter)
+            await self._hand(self._send(event), waiter, size)
 
-    async def _hand(self, sending: Any, waiter: asyncio.Future[None] | None) -> None:
+    async def _hand(self, sending: Any, waiter: asyncio.Future[None] | None, size: int) -> None:
         try:
             await sending
         except asyncio.CancelledError:
@@ -222,15 +226,19 @@ class Outbox:
             if waiter is not None:
                 _settle(waiter, error)
             elif not isinstance(error, GONE) and not self._is_given_up:
-                logger.exception("A broadcast did not reach %r", self._connection)
+                connection = self._connection
+                extra = connection.log_fields.as_extra()
+                logger.exception("A broadcast did not reach %r", connection, extra=extra)
             if isinstance(error, GONE):
                 self._lose(error)
         else:
+            if waiter is None:
+                self._connection.note_sent(size)
             _settle(waiter, None)
 
     def _lose(self, error: Exception) -> None:
         """Let go of all that waits: the client is gone."""
-        for _, waiter in self._queue:
+        for _, waiter, _ in self._queue:
             _settle(waiter, ConnectionResetError(str(error)))
         self._queue.clear()
         self._frames = 0
@@ -241,7 +249,7 @@ class Outbox:
         self.task = None
         if self._connection._send == self._send_behind:
             self._connection._send = self._send
-        for _, waiter in self._queue:  # only if this was cancelled
+        for _, waiter, _ in self._queue:  # only if this was cancelled
             _settle(waiter, ConnectionResetError("the connection has ended"))
         self._queue.clear()
         self._frames = 0

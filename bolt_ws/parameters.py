@@ -115,14 +115,18 @@ def compile_binder(
     path_names: Collection[str],
     taken: Collection[str] = (),
     given: Collection[str] = (),
+    *,
+    needs_connection: bool = True,
 ) -> Binder:
     """Compile the signature of `function` for a path with the parameters `path_names`.
 
     `taken` are the query parameters that authentication takes away, `given` the names of those
-    that the caller fills itself. Raises `DeclarationError`.
+    that the caller fills itself. Raises `DeclarationError`, also for a function that does not take
+    the connection if that is needed.
     """
     signature = Signature(function, given)
-    return _Compiler(path_names, taken).compile(signature, signature.find_connection())
+    connection = signature.find_connection(is_needed=needs_connection)
+    return _Compiler(path_names, taken).compile(signature, connection)
 
 
 class _Compiler:

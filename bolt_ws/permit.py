@@ -7,23 +7,34 @@ from collections.abc import Callable
 from typing import Any
 
 from .auth.backends import resolved, unblocked
+from .bounds import Bounds
 from .context import Identity
 from .exceptions import AuthenticationFailed, WebSocketDisconnected
+from .interruption import Interruption
 from .registry import Departure, Entry, Leave, registry, told_by
 from .states import WebSocketState
-from .upkeep import expire_at, release
+from .upkeep import Care, release, take_care
 from .websocket import WebSocket
 
 
 class Permit(Entry):
     """What one connection stays on, from its handshake to its end."""
 
-    __slots__ = ("_closes_at_expiry",)
+    __slots__ = ("_care", "_closes_at_expiry")
 
-    def __init__(self, websocket: WebSocket, leave: Leave, *, closes_at_expiry: bool) -> None:
+    def __init__(
+        self,
+        websocket: WebSocket,
+        leave: Leave,
+        bounds: Bounds,
+        interruption: Interruption,
+        *,
+        closes_at_expiry: bool,
+    ) -> None:
         super().__init__(websocket, leave)
         self._closes_at_expiry = closes_at_expiry
         registry.enter(self)
+        self._care: Care | None = take_care(self, bounds, interruption)
 
     def grant(self) -> None:
         """Let a connection stay that has passed admission.
@@ -35,16 +46,19 @@ class Permit(Entry):
         if identity is not None:
             self._expire_with(identity)
             self.websocket.reauthenticate_by(self._reauthenticate)
+        if self._care is not None:
+            self._care.begin()
 
     def end(self) -> None:
         """Let go of a connection that has ended, or was not admitted."""
         super().end()
         registry.discard(self)
         release(self)
+        self._care = None  # it refers back
 
     def _expire_with(self, identity: Identity) -> None:
-        if self._closes_at_expiry:
-            expire_at(self, identity.expires_at)
+        if self._closes_at_expiry and self._care is not None:
+            self._care.expire_at(identity.expires_at)
 
     async def _reauthenticate(self, token: str) -> None:
         backend = self.websocket.backend

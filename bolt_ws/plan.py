@@ -12,7 +12,9 @@ from django.core.exceptions import PermissionDenied, SuspiciousOperation, Valida
 from django.http import Http404
 
 from .admission import Admission, Arguments
-from .blocking import twin_of
+from .blocking import BlockingWebSocket, twin_of
+from .bounded import BoundedWebSocket
+from .bounds import Bounds
 from .dependencies import unbroken
 from .exceptions import (
     DeclarationError,
@@ -59,7 +61,7 @@ class Call:
     thread.
     """
 
-    __slots__ = ("binder", "function", "given", "is_blocking", "taken")
+    __slots__ = ("binder", "function", "given", "is_blocking", "is_stream", "taken")
 
     def __init__(
         self,
@@ -67,14 +69,20 @@ class Call:
         path_names: Collection[str],
         taken: Collection[str] = (),
         given: Collection[str] = (),
+        *,
+        is_stream: bool = False,
     ) -> None:
         self.function = function
+        self.is_stream = is_stream
+        """Whether the function is a generator, and what it yields is to be sent."""
         self.taken = taken
         self.given = {
             name for name in given if name in inspect.signature(function).parameters
         } - set(path_names)
-        self.binder: Binder = compile_binder(function, path_names, taken, self.given)
-        self.is_blocking = not is_coroutine_function(function)
+        self.binder: Binder = compile_binder(
+            function, path_names, taken, self.given, needs_connection=not is_stream
+        )
+        self.is_blocking = not (is_coroutine_function(function) or is_async_generator(function))
         connection = self.binder.connection or ""
         if not self.is_blocking and Signature(function, self.given).asks_for_blocking(connection):
             raise DeclarationError(
@@ -93,9 +101,16 @@ class Call:
         positional = [twin if each is websocket else each for each in positional]
         named = {name: twin if each is websocket else each for name, each in named.items()}
         if slot is not None:
-            return _checked(await slot.run(self.function, positional, named, twin))
+            function = self._sent_by(twin) if self.is_stream else self.function
+            return _checked(await slot.run(function, positional, named, twin))
         # Not in the one thread of Django's synchronous code: a callback may wait for its client.
         return _checked(await unbroken(_in_any_thread(self.function, *positional, **named)))
+
+    def _sent_by(self, twin: BlockingWebSocket) -> Callable[..., None]:
+        def send_all(*positional: Any, **named: Any) -> None:
+            twin.send_stream(self.function(*positional, **named))
+
+        return send_all
 
 
 @dataclass(slots=True)
@@ -108,11 +123,14 @@ class Plan:
     admission: Admission
     app: Reverser
     peers: Peers
+    endpoint: object = None
+    """Whose plan it is: the sender of signals."""
     on_connect: list[Call] = field(default_factory=list)
     on_close: list[Call] = field(default_factory=list)
     heard: list[tuple[str, Call]] = field(default_factory=list)
     """Callbacks for what others send, each with the type that it is for."""
     outbox_policy: OutboxPolicy = field(default_factory=OutboxPolicy)
+    bounds: Bounds = field(default_factory=Bounds)
     refuse: str = "deny"
     opt: Mapping[str, Any] = field(default_factory=dict)
     closes_at_expiry: bool = True
@@ -134,7 +152,8 @@ class Plan:
 
     def make_websocket(self, scope: Scope, receive: Receive, send: Send) -> WebSocket:
         """Return a connection that is as the endpoint says, `websocket.connect` being received."""
-        websocket = WebSocket(
+        kind = BoundedWebSocket if self.bounds.are_for_messages else WebSocket
+        websocket = kind(
             scope,
             receive,
             send,
@@ -147,6 +166,9 @@ class Plan:
         )
         websocket.opt = self.opt
         websocket.closes_to_refuse = self.refuse == "close"
+        websocket.read_ahead_limit = self.bounds.read_ahead
+        if isinstance(websocket, BoundedWebSocket):
+            websocket.bound_by(self.bounds)
         websocket.serve_for(self.app)
         return websocket
 
@@ -192,8 +214,34 @@ def _as_coroutine_function(handler: Callable[..., Any]) -> Callable[..., Awaitab
 
 def is_coroutine_function(function: Any) -> bool:
     """Tell whether calling `function`, a partial or a callable object too, gives a coroutine."""
+    return inspect.iscoroutinefunction(_innermost(function))
+
+
+def is_async_generator(function: Any) -> bool:
+    """Tell whether calling `function`, a partial or a callable object too, yields to coroutines."""
+    return inspect.isasyncgenfunction(_innermost(function))
+
+
+def is_generator(function: Any) -> bool:
+    """Tell whether calling `function`, a partial or a callable object too, yields."""
+    return is_async_generator(function) or inspect.isgeneratorfunction(_innermost(function))
+
+
+def _innermost(function: Any) -> Any:
     while hasattr(function, "func"):  # functools.partial
         function = function.func
     if not inspect.isroutine(function):
         function = type(function).__call__
-    return inspect.iscoroutinefunction(inspect.unwrap(function))
+    return inspect.unwrap(function)
+
+
+def check_handler(handler: Any, *, is_stream: bool = False) -> None:
+    """Raise `DeclarationError` for what is no handler."""
+    if not callable(handler) or isinstance(handler, type):
+        raise DeclarationError(f"{handler!r} is no function")
+    if hasattr(handler, "consumer_class"):
+        raise DeclarationError(f"{handler!r} is an ASGI application: use add_websocket_route()")
+    if is_stream and not is_generator(handler):
+        raise DeclarationError(f"{handler!r} is no generator: it yields nothing to send")
+    if not is_stream and is_generator(handler):
+        raise DeclarationError("a handler is no generator, but it has a `yield`: websocket_stream")

@@ -70,6 +70,15 @@ class Entry:
         _leaving.add(task)
         task.add_done_callback(_leaving.discard)
 
+    def copy_context(self) -> None:
+        """Have what belongs to the connection run in the context of now."""
+        self._context = contextvars.copy_context()
+
+    @property
+    def context(self) -> contextvars.Context:
+        """What belongs to the connection runs in it."""
+        return self._context
+
     def end(self) -> None:
         """Note that the connection has ended."""
         self._leave = None  # it refers back

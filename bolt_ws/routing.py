@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,16 +9,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from asgiref.sync import markcoroutinefunction
 from django.urls import NoReverseMatch, URLPattern
 from django.urls import path as url_path
 from django.urls.converters import get_converters, register_converter
 from django.urls.resolvers import RoutePattern
 
-from .admission import log_refusal
+from .closing import Closing
 from .conf import get_settings
 from .consumer import BoltConsumer
-from .exceptions import DeclarationError, Refusal, WebSocketDisconnect
+from .endings import Ending
+from .exceptions import DeclarationError, Refusal
 from .handshake import Scope
+from .observing import Observation
 from .servers import Receive, Send
 from .websocket import WebSocket
 
@@ -184,22 +186,24 @@ class Router:
         self._static = {each.pattern.route: each for each in self.routes if not each.pattern.names}
         self._dynamic = [each for each in self.routes if each.pattern.names]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    # A plain function that returns a coroutine, and is taken for what it looks like: one coroutine
+    # fewer around the handler is 0.06 us less a message, of 8.
+    @markcoroutinefunction
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve a connection."""
         path = _remaining_path(scope)
         route, params = self._find(path) if path is not None else (None, {})
         if route is None:
-            await _refuse_unknown(scope, receive, send)
-            return
+            return _refuse_unknown(scope, receive, send)
         outer = scope.get("url_route", {})
         url_route = {
             "args": outer.get("args", ()),
             "kwargs": {**outer.get("kwargs", {}), **params},
         }
         inner = {**scope, "path_remaining": "", "url_route": url_route}
-        # Not through as_asgi(): one coroutine fewer around the handler is 0.05 us less a message.
+        # Not through as_asgi(), which would be one more.
         application = self._wrapped[id(route)] if route.wrap else route.consumer()
-        await application(inner, receive, send)
+        return application(inner, receive, send)
 
     def _find(self, path: str) -> tuple[Route | None, dict[str, Any]]:
         if (static := self._static.get(path)) is not None:
@@ -227,8 +231,21 @@ async def _refuse_unknown(scope: Scope, receive: Receive, send: Send) -> None:
     websocket = WebSocket(scope, receive, send)
     websocket.closes_to_refuse = get_settings().refuse == "close"
     refusal = Refusal(404, "not_found", "Not found")
-    log_refusal(websocket, None, refusal)
-    if (await receive())["type"] == "websocket.connect":
-        websocket.note_connect()
-        with contextlib.suppress(WebSocketDisconnect):
-            await websocket.refuse(refusal)
+    observation = Observation(websocket, None, None)
+    failure: BaseException | None = None
+    try:
+        if (await receive())["type"] == "websocket.connect":
+            websocket.note_connect()
+            await Closing(websocket, observation).end(Ending(4404, refusal.detail, refusal))
+        else:
+            observation.note_refusal(refusal)
+    except BaseException as raised:
+        failure = raised
+        raise
+    finally:
+        try:
+            if not isinstance(failure, GeneratorExit):  # then nothing can be awaited
+                await observation.end()
+        finally:
+            websocket.forget()
+        del failure  # its traceback holds this frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
@@ -40,6 +41,27 @@ def direct_sender(send: Send) -> Callable[[Any], bool] | None:
     """
     found: Callable[[Any], bool] | None = getattr(getattr(send, "__self__", None), "send_now", None)
     return found
+
+
+def end_asker(receive: Receive) -> Callable[[], tuple[int, str] | None] | None:
+    """Return what tells the code and the reason of the end that nobody has received yet.
+
+    None where the server cannot tell. One that is asked leaves it to the asker to end the
+    application.
+    """
+    found: Callable[[], tuple[int, str] | None] | None = getattr(
+        getattr(receive, "__self__", None), "ask_for_end", None
+    )
+    return found
+
+
+def is_read_without_end(receive: Receive) -> bool:
+    """Tell whether the server reads whatever comes, as stock Daphne does.
+
+    What is in its queue is in memory already.
+    """
+    queue = getattr(receive, "__self__", None)
+    return isinstance(queue, asyncio.Queue) and queue.maxsize <= 0
 
 
 def can_deny(scope: Mapping[str, Any]) -> bool:

@@ -41,18 +41,18 @@ class Signature:
             each.name for each in self.parameters if each.kind is each.POSITIONAL_ONLY
         ]
 
-    def find_connection(self) -> str:
+    def find_connection(self, *, is_needed: bool = True) -> str | None:
         """Return the handler's parameter for the connection.
 
-        It is the one annotated so, else the first, if it has no annotation. Raises
-        `DeclarationError` if there is none, or two.
+        It is the one annotated so, else the first, if it has no annotation; None if it may do
+        without. Raises `DeclarationError` if there is none, or two.
         """
         name = self._find_annotated_connection()
         if name is None and self.parameters and not self._starts_with_given:
             first = self.parameters[0].name
             # Any says as much as no annotation.
             name = first if self.annotations.get(first, Any) is Any else None
-        if name is None:
+        if name is None and is_needed:
             raise DeclarationError(
                 "the handler has no parameter for the connection: annotate one with WebSocket"
             )

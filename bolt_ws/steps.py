@@ -51,11 +51,14 @@ def out_of_order(state: WebSocketState, came: object) -> RuntimeError:
     return RuntimeError(f"Expected ASGI message {_EXPECTED[state]}, but got {came!r}{hint}")
 
 
-def check_frame(event: Event) -> None:
-    """Raise `ValueError` for a `websocket.send` that holds not exactly one text or bytes."""
+def check_frame(event: Event) -> str | bytes:
+    """Return what a `websocket.send` holds. Raises `ValueError` unless it is one text or bytes."""
     text, data = event.get("text"), event.get("bytes")
-    if not ((isinstance(text, str) and data is None) or (isinstance(data, bytes) and text is None)):
-        raise ValueError('A "websocket.send" holds either "text" or "bytes", and nothing else')
+    if isinstance(text, str) and data is None:
+        return text
+    if isinstance(data, bytes) and text is None:
+        return data
+    raise ValueError('A "websocket.send" holds either "text" or "bytes", and nothing else')
 
 
 def _check_subprotocol(chosen: str | None, offered: Any) -> None:

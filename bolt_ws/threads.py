@@ -62,7 +62,8 @@ class _Job:
             try:
                 connections.close_all()  # so that the thread's next handler finds no old ones
             except Exception:
-                logger.exception("A database connection did not close")
+                extra = self.twin.websocket.log_fields.as_extra()
+                logger.exception("A database connection did not close", extra=extra)
 
     def report(self, outcome: tuple[Any, BaseException | None]) -> None:
         self.ended.set()

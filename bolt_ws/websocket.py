@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any, Literal, Self, Unpack
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, Literal, TypeVar, Unpack
 
-from .exceptions import WebSocketDisconnect
+from .background import BackgroundTasks
 from .handshake import Scope
-from .member import Member
-from .messages import Message, decode_json, encode_json
+from .interruption import Interruption
+from .messaging import Messaging
 from .offline import FakeOptions, OfflineServer, Record, introduce, value_types
 from .offline_rooms import OfflineJoining, OfflinePeers
 from .outbox import OutboxPolicy
@@ -20,10 +21,10 @@ from .servers import Event, Receive, Send
 from .states import WebSocketState
 from .values import ValueType
 
-Mode = Literal["text", "binary"]
+T = TypeVar("T")
 
 
-class WebSocket(Member):
+class WebSocket(Messaging):
     """One connection.
 
     `auto_accept` says who accepts: False leaves it to `accept()`, and a send or a receive before
@@ -31,7 +32,7 @@ class WebSocket(Member):
     `receive()` and `send()` deal in; None is ASGI messages.
     """
 
-    __slots__ = ("_peers", "_receive_type", "_send_type")
+    __slots__ = ("_interruption", "_peers", "_tasks")
 
     def __init__(
         self,
@@ -52,6 +53,8 @@ class WebSocket(Member):
         self._caught = caught_close_codes
         self.closes_to_refuse = False
         self._peers = peers
+        self._interruption: Interruption | None = None
+        self._tasks: BackgroundTasks | None = None
         if outbox_policy is not None:
             self._outbox_policy = outbox_policy
 
@@ -84,105 +87,40 @@ class WebSocket(Member):
             raise RuntimeError("Cannot reauthenticate: no authentication backend knows the user")
         await self._reauthenticate(token)
 
-    # Messages
+    # Background work
 
-    async def receive(self) -> Any:
-        """Return the next message as the endpoint's `receive_type` says.
+    def interrupt_by(self, interruption: Interruption) -> None:
+        """Have the handler cancelled by `interruption` when a task of the connection fails."""
+        self._interruption = interruption
 
-        Without one, the next ASGI message, a disconnect included.
+    def start_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine beside the handler, and return its task.
+
+        It is cancelled and awaited when the handler ends, whichever way. What it raises ends the
+        handler as if that had raised it. Raises `RuntimeError` once the handler has ended, and for
+        a connection that belongs to no endpoint.
         """
-        kind = self._receive_type
-        if kind is None:
-            return await self.receive_event()
-        return kind.decode(await self._next(kind.payload, False))
+        interruption = self._interruption
+        if interruption is None or interruption.is_over:
+            coroutine.close()
+            missing = "the handler has ended" if interruption else "there is no endpoint"
+            raise RuntimeError(f"Cannot start a task: {missing}")
+        if self._tasks is None:
+            self._tasks = BackgroundTasks(interruption, self._is_due)
+        return self._tasks.start(coroutine)
 
-    def receive_text(self) -> Coroutine[Any, Any, str]:
-        """Return the next message, a text. Raises `WebSocketDisconnect`, `UnexpectedFrame`."""
-        return self._next("text", False)
+    def _is_due(self, error: BaseException) -> bool:
+        return self.ended_at is not None and self.is_quiet(error)
 
-    def receive_bytes(self) -> Coroutine[Any, Any, bytes]:
-        """Return the next message, a binary one.
+    @property
+    def has_tasks(self) -> bool:
+        """Whether tasks were started for the connection."""
+        return self._tasks is not None
 
-        Raises `WebSocketDisconnect`, `UnexpectedFrame`.
-        """
-        return self._next("bytes", False)
-
-    async def receive_json(self, mode: Mode = "text") -> Any:
-        """Return what the next message says; `mode` is the kind of message it comes in.
-
-        Raises `WebSocketDisconnect`, `UnexpectedFrame`, `InvalidJSON`.
-        """
-        return decode_json(await self._next("text" if _is_text(mode) else "bytes", False))
-
-    def iter_text(self) -> AsyncIterator[str]:
-        """Yield texts until the connection ends."""
-        return _Messages(self, "text")
-
-    def iter_bytes(self) -> AsyncIterator[bytes]:
-        """Yield binary messages until the connection ends."""
-        return _Messages(self, "bytes")
-
-    async def iter_json(self, mode: Mode = "text") -> AsyncIterator[Any]:
-        """Yield what JSON messages say until the connection ends."""
-        try:
-            while True:
-                yield await self.receive_json(mode)
-        except WebSocketDisconnect:
-            return
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """Yield messages as `receive_type` says until the connection ends.
-
-        Without one, text or bytes as they came.
-        """
-        kind = self._receive_type
-        try:
-            while True:
-                payload = None if kind is None else kind.payload
-                message = await self._next(payload, False)
-                if payload is None and message["type"] == "websocket.disconnect":
-                    return
-                yield _payload_of(message) if kind is None else kind.decode(message)
-        except WebSocketDisconnect:
-            return
-
-    async def send(self, message: Any) -> None:
-        """Send `message` as the endpoint's `send_type` says, or a `Message`.
-
-        Without a type, `message` is an ASGI message. Raises `TypeError` for what the type does not
-        hold.
-        """
-        if isinstance(message, Message):
-            await self._send_message(message)
-        elif self._send_type is None:
-            await self.send_event(message)
-        else:
-            await self.send_event(self._send_type.encode(message))
-
-    def send_text(self, data: str) -> Coroutine[Any, Any, None]:
-        """Send a text message."""
-        if not isinstance(data, str):
-            raise TypeError(f"send_text() takes str, not {type(data).__qualname__}")
-        return self._transmit({"type": "websocket.send", "text": data})
-
-    def send_bytes(self, data: bytes) -> Coroutine[Any, Any, None]:
-        """Send a binary message."""
-        return self._transmit({"type": "websocket.send", "bytes": bytes(memoryview(data))})
-
-    async def send_json(self, data: Any, mode: Mode = "text") -> None:
-        """Send `data` as JSON, in a text or a binary message.
-
-        Raises `TypeError` for what JSON cannot hold.
-        """
-        if _is_text(mode):
-            await self.send_text(encode_json(data).decode())
-        else:
-            await self.send_bytes(encode_json(data))
-
-    async def _send_message(self, message: Message) -> None:
-        event = message.as_event()
-        if event is not None:  # None: a ping, which no server can be told to send
-            await self.send_event(event)
+    async def end_tasks(self) -> list[BaseException]:
+        """Cancel the connection's tasks and wait for them. Return what they have raised."""
+        tasks, self._tasks = self._tasks, None
+        return [] if tasks is None else await tasks.end()
 
     # Others
 
@@ -261,33 +199,13 @@ class OfflineWebSocket(Record, WebSocket):
             server.keep(accept)
             self._open = self._was_accepted_unasked = True
 
+    def _see_the_end(self) -> None:
+        pass  # the client leaves when the handler has received its last message
+
+    def start_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine beside the handler. Nobody ends it here but the test."""
+        return asyncio.get_running_loop().create_task(coroutine)
+
     def join(self, name: str) -> Joining:
         """Join a room, alone."""
         return OfflineJoining(self, name)
-
-
-class _Messages:
-    """`iter_text` and its kin. An async generator would cost 0.3 us more a message."""
-
-    __slots__ = ("_wanted", "_websocket")
-
-    def __init__(self, websocket: WebSocket, wanted: str) -> None:
-        self._websocket = websocket
-        self._wanted = wanted
-
-    def __aiter__(self) -> Self:
-        return self
-
-    def __anext__(self) -> Coroutine[Any, Any, Any]:
-        return self._websocket._next(self._wanted, True)
-
-
-def _payload_of(event: Event) -> str | bytes:
-    text: str | None = event.get("text")
-    return event.get("bytes") or b"" if text is None else text
-
-
-def _is_text(mode: Mode) -> bool:
-    if mode not in ("text", "binary"):
-        raise RuntimeError('The "mode" argument should be "text" or "binary".')
-    return mode == "text"

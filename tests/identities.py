@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bolt_ws import WebSocket, upkeep
+from bolt_ws import WebSocket, ticker, upkeep
 from bolt_ws.auth import Authentication, Identity
 from bolt_ws.registry import registry
 from tests.support import TIMEOUT, Connection
@@ -20,7 +20,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall = self.steady = 0.0
-        monkeypatch.setattr(upkeep, "TICK", 0.005)
+        monkeypatch.setattr(ticker, "TICK", 0.005)
         monkeypatch.setattr(upkeep, "wall_clock", lambda: time.time() + self.wall)
         monkeypatch.setattr(upkeep, "steady_clock", lambda: time.monotonic() + self.steady)
 

@@ -395,7 +395,7 @@ async def test_a_coroutine_method_of_ones_own_is_called() -> None:
 def test_every_awaitable_has_a_twin() -> None:
     # Reached, but no part of the surface.
     internal = {"accept_unasked", "hand", "refuse", "receive_raw", "settle"}
-    internal |= {"open_for_use", "open_for_rooms"}
+    internal |= {"open_for_use", "open_for_rooms", "end_tasks"}
     for name, method in inspect.getmembers(WebSocket, inspect.isfunction):
         awaits = inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method)
         returns = str(inspect.signature(method).return_annotation)

@@ -12,11 +12,11 @@ from asgiref.sync import sync_to_async
 
 from bolt_ws import incoming, threads
 from bolt_ws.blocking import BlockingWebSocket
+from bolt_ws.bounds import READ_AHEAD
 from bolt_ws.bridge import SEND_AHEAD
 from bolt_ws.exceptions import (
     WebSocketDisconnected,
 )
-from bolt_ws.incoming import READ_AHEAD
 from bolt_ws.messages import Message
 from tests.blocking import SOON, Client, seen, soon, until, until_in_thread
 
@@ -283,11 +283,12 @@ async def test_stale_database_connections_are_closed_after_a_long_wait(
     closed = threading.Event()
     monkeypatch.setattr(incoming, "LONG_WAIT", -1.0)
     monkeypatch.setattr(incoming, "close_old_connections", closed.set)
-    client = Client()
-    task = client.run(lambda ws: ws.recv())
-    await client.accepted()
-    client.says("a")
-    await soon(task)
+
+    def handler(ws: BlockingWebSocket) -> None:
+        with pytest.raises(TimeoutError):
+            ws.recv(timeout=0.01)
+
+    await soon(Client().run(handler))
     assert closed.is_set()
 
 

@@ -307,7 +307,7 @@ async def test_close_codes_that_daphne_rejects_at_the_end() -> None:
 async def test_a_server_that_does_not_take_the_close_cannot_hold_us(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bolt_ws.consumer.CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr("bolt_ws.closing.CLOSE_TIMEOUT", 0.05)
 
     async def stuck(event: Event) -> None:
         if event["type"] == "websocket.close":

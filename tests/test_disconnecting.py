@@ -440,7 +440,7 @@ async def test_a_denial_response_is_not_disturbed() -> None:
 async def test_a_slow_client_keeps_nobody_waiting(
     application: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bolt_ws.consumer.CLOSE_TIMEOUT", 0.1)
+    monkeypatch.setattr("bolt_ws.closing.CLOSE_TIMEOUT", 0.1)
 
     async def hang(event: Any) -> None:
         if event["type"] == "websocket.close":

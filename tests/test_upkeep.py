@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket, WebSocketDisconnect, upkeep
-from bolt_ws.auth import AllowAny, Authentication, Guard, Identity, JWTAuthentication
+from bolt_ws import BlockingWebSocket, BoltAPI, WebSocket, WebSocketDisconnect, ticker, upkeep
+from bolt_ws.auth import Authentication, Guard, Identity, JWTAuthentication
 from bolt_ws.registry import Entry, _leaving, registry
 from bolt_ws.testing import AsyncTestClient
 from tests.identities import Clock, Named, eventually, listen, nothing_left, opened
@@ -33,11 +33,15 @@ def expiring(handler: Any = listen, seconds: float | None = 60, **options: Any) 
 
 
 async def upkeep_ended() -> None:
-    """Wait until no task of the upkeep is left in this loop."""
+    """Wait until nothing is looked at any more in this loop."""
     loop = asyncio.get_running_loop()
-    await eventually(lambda: loop not in upkeep._upkeeps)
-    names = [task.get_name() for task in asyncio.all_tasks()]
-    assert "bolt_ws upkeep" not in names
+    assert not upkeep._upkeeps[loop].cares
+    await eventually(lambda: ticker.ticker_of(loop)._timer is None)
+
+
+def cared_for() -> int:
+    """Count the connections of all loops that are looked at."""
+    return sum(len(each) for each in upkeep._upkeeps.values())
 
 
 # The end of a credential
@@ -60,7 +64,7 @@ async def test_a_connection_stays_until_then(clock: Clock) -> None:
     assert (await connection.next())["type"] == "websocket.accept"
     assert await connection.next() == text("one")
     clock.forward(50)
-    await asyncio.sleep(upkeep.TICK * 4)
+    await asyncio.sleep(ticker.TICK * 4)
     connection.put("two")
     assert await connection.next() == text("two")
     clock.forward(20)
@@ -78,7 +82,7 @@ async def test_the_leeway_counts(clock: Clock) -> None:
     application = serve(listen, auth=[JWTAuthentication(leeway=30)])
     token = make_token(exp=int(time.time()) - 10)
     connection = await opened(application, query=f"token={token}")
-    await asyncio.sleep(upkeep.TICK * 4)
+    await asyncio.sleep(ticker.TICK * 4)
     assert connection.terminal == []
     clock.forward(21)
     assert (await connection.end())[-1] == EXPIRED
@@ -121,7 +125,7 @@ async def test_on_close_runs_in_the_context_of_its_connection(clock: Clock) -> N
     async def part(websocket: WebSocket) -> None:
         seen.append(which.get())
 
-    which.set("first")  # its connection starts the task of the upkeep
+    which.set("first")  # its connection starts the timer
     first = await opened(api.as_asgi(), query="user=7")
     which.set("second")
     second = await opened(api.as_asgi(), query="user=7")
@@ -130,13 +134,10 @@ async def test_on_close_runs_in_the_context_of_its_connection(clock: Clock) -> N
     assert sorted(seen) == ["first", "second"]
 
 
-async def test_the_task_belongs_to_no_connection(clock: Clock) -> None:
+async def test_the_timer_belongs_to_no_connection(clock: Clock) -> None:
     which: contextvars.ContextVar[str] = contextvars.ContextVar("which", default="none")
     which.set("a connection's")
     connection = await opened(expiring(), query="user=7")
-    task = upkeep._upkeeps[asyncio.get_running_loop()].task
-    assert task is not None
-    # Python 3.11 has no Task.get_context(): a callback runs in the context it is added with.
     seen: list[str] = []
     clock_of_look = upkeep.wall_clock
     upkeep.wall_clock = lambda: (seen.append(which.get()), clock_of_look())[1]
@@ -207,7 +208,7 @@ async def test_a_handler_that_does_not_look_is_not_waited_for(clock: Clock) -> N
     connection = await opened(expiring(handler), query="user=7")
     clock.forward(61)
     assert await connection.next() == EXPIRED
-    await asyncio.sleep(upkeep.TICK * 4)  # told once, whatever the handler does
+    await asyncio.sleep(ticker.TICK * 4)  # told once, whatever the handler does
     busy.set()
     assert (await connection.end())[1:] == [EXPIRED]
 
@@ -215,19 +216,10 @@ async def test_a_handler_that_does_not_look_is_not_waited_for(clock: Clock) -> N
 async def test_an_endpoint_may_opt_out(clock: Clock) -> None:
     connection = await opened(expiring(close_at_expiry=False), query="user=7")
     clock.forward(1000)
-    await asyncio.sleep(upkeep.TICK * 4)
-    assert upkeep._upkeeps == {}
+    await asyncio.sleep(ticker.TICK * 4)
+    assert connection.terminal == []
     connection.leave()
     assert (await connection.end())[1:] == []
-
-
-@pytest.mark.parametrize("options", [{"seconds": None}, {"guards": [AllowAny()]}])
-async def test_nothing_is_started_for_what_does_not_expire(options: Any, clock: Clock) -> None:
-    anonymous = "guards" in options
-    connection = await opened(expiring(**options), query="" if anonymous else "user=7")
-    assert upkeep._upkeeps == {}
-    connection.leave()
-    await connection.end()
 
 
 # Before accept
@@ -337,7 +329,7 @@ async def test_a_clock_that_is_set_forward_counts(clock: Clock) -> None:
 
 
 async def test_a_slow_client_delays_nobody(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bolt_ws.consumer.CLOSE_TIMEOUT", 0.3)
+    monkeypatch.setattr("bolt_ws.closing.CLOSE_TIMEOUT", 0.3)
 
     async def hang(event: Any) -> None:
         if event["type"] == "websocket.close":
@@ -402,7 +394,7 @@ async def test_on_close_that_hangs_is_given_up(
 
     @handler.on_close
     async def hang(websocket: WebSocket) -> None:
-        await asyncio.sleep(upkeep.TICK * 4)
+        await asyncio.sleep(ticker.TICK * 4)
         tasks.append(len(_leaving))
         await asyncio.Event().wait()
 
@@ -430,9 +422,8 @@ async def test_it_is_logged_once(clock: Clock, caplog: pytest.LogCaptureFixture)
     connection = await opened(expiring(), query="user=7")
     clock.forward(61)
     await connection.end()
-    assert [record.getMessage() for record in caplog.records] == [
-        "/ (listen): told to go with 4401 token expired"
-    ]
+    (record,) = caplog.records
+    assert record.getMessage().endswith(": told to go with 4401 token expired")
 
 
 # Many, and many loops
@@ -442,7 +433,7 @@ async def test_a_thousand_in_one_tick(clock: Clock) -> None:
     application = expiring()
     connections = [await opened(application, query="user=7") for _ in range(1000)]
     assert len(registry) == 1000
-    assert len(asyncio.all_tasks()) == 1002  # one of each, the upkeep's and the test's
+    assert len(asyncio.all_tasks()) == 1001  # one of each, and the test's
     clock.forward(61)
     for connection in connections:
         assert (await connection.end())[-1] == EXPIRED
@@ -467,7 +458,7 @@ def test_each_loop_has_its_own(clock: Clock) -> None:
     for thread in threads:
         thread.join()
     assert ends == [EXPIRED, EXPIRED]
-    assert upkeep._upkeeps == {}
+    assert cared_for() == 0
 
 
 def test_a_loop_that_ends_takes_its_upkeep_with_it(clock: Clock) -> None:
@@ -475,7 +466,7 @@ def test_a_loop_that_ends_takes_its_upkeep_with_it(clock: Clock) -> None:
         await opened(expiring(), query="user=7")
 
     asyncio.run(leave_open())
-    assert upkeep._upkeeps == {}
+    assert cared_for() == 0
 
 
 def test_a_loop_that_is_closed_in_the_middle_is_forgotten(clock: Clock) -> None:
@@ -496,55 +487,6 @@ def test_a_loop_that_is_closed_in_the_middle_is_forgotten(clock: Clock) -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     assert connection.task is not None
     connection.task.get_coro().close()
-
-
-async def test_the_task_is_started_again_if_it_was_cancelled(clock: Clock) -> None:
-    first = await opened(expiring(), query="user=7")
-    task = upkeep._upkeeps[asyncio.get_running_loop()].task
-    assert task is not None
-    task.cancel()
-    await asyncio.wait([task])
-    second = await opened(expiring(), query="user=7")
-    clock.forward(61)
-    for connection in (first, second):
-        assert (await connection.end())[-1] == EXPIRED
-
-
-async def test_a_task_that_somebody_cancels_starts_again_by_itself(clock: Clock) -> None:
-    connection = await opened(expiring(), query="user=7")
-    for _ in range(2):
-        task = upkeep._upkeeps[asyncio.get_running_loop()].task
-        assert task is not None
-        task.cancel()
-        await eventually(lambda task=task: find_task() not in (None, task))  # type: ignore[misc]
-    clock.forward(61)
-    assert (await connection.end())[-1] == EXPIRED
-    await upkeep_ended()
-
-
-def find_task() -> asyncio.Task[None] | None:
-    found = upkeep._upkeeps.get(asyncio.get_running_loop())
-    return None if found is None else found.task
-
-
-def test_none_is_started_in_a_loop_that_ends(clock: Clock) -> None:
-    started: list[Any] = []
-
-    async def leave_open() -> None:
-        application = expiring(slow_to_go)
-        await opened(application, query="user=7")
-        started.append(find_task())
-
-    async def slow_to_go(websocket: WebSocket) -> None:
-        try:
-            await listen(websocket)
-        finally:
-            await asyncio.sleep(upkeep.TICK * 10)
-            started.append(find_task())
-
-    asyncio.run(leave_open())
-    assert started[0] is started[1]
-    assert upkeep._upkeeps == {}
 
 
 async def test_nothing_is_left_behind_of_what_a_test_client_looks_at(clock: Clock) -> None:

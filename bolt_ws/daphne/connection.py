@@ -60,8 +60,10 @@ class Connection(Timed):
         else:
             self._agreement, self._extensions = agreement, agreement.extensions or ()
             self._was_served = True
-            self._task = self._loop.create_task(self._serve(), context=server.context.copy())
-            self._task.add_done_callback(self._application_ended)
+            context = server.context.copy()
+            self._task = self._loop.create_task(self._serve(), context=context)
+            # In its context: a record of its failure says whose it is.
+            self._task.add_done_callback(self._application_ended, context=context)
             server.log(self._handshake, "connecting")
 
     async def _serve(self) -> None:

@@ -49,6 +49,7 @@ class Ending(Reader):
         "_handshake",
         "_is_being_told",
         "_is_chunked",
+        "_is_looked_after",
         "_lingers_from",
         "_receives_apart",
         "_server",
@@ -69,6 +70,8 @@ class Ending(Reader):
         """The code and the reason."""
         self._is_being_told = False
         """The application waits for an event, and gets `websocket.disconnect` in a moment."""
+        self._is_looked_after = False
+        """The application sees to it by itself that it ends."""
         self._receives_apart = False
         """The application receives in other tasks than it sends in."""
         self._told: weakref.ref[asyncio.Task[Any]] | None = None
@@ -107,6 +110,14 @@ class Ending(Reader):
             cannot_know = self._is_being_told or self._receives_apart
             bound = self._server.application_close_timeout
         return cannot_know and self._loop.time() - self._ended_at < bound
+
+    def ask_for_end(self) -> tuple[int, str] | None:
+        """Return the code and the reason of the end, also if messages came that were not received.
+
+        Who asks sees to it that the application ends.
+        """
+        self._is_looked_after = True
+        return self._ended
 
     def _end_event(self) -> Event | None:
         if self._ended is None:

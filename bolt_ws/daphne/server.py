@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import daphne.server
 from twisted.internet import defer, reactor
 
+from .. import shutdown
 from ..conf import get_settings
 from ..rooms.hubs import say_farewell
 from . import loops
@@ -74,7 +75,8 @@ class Server(daphne.server.Server):  # type: ignore[misc]
         self._next_look: asyncio.TimerHandle | None = None
         server_logger.info("WebSockets are those of bolt_ws, on %s", loops.name_of(self.loop))
         reactor.callWhenRunning(self._look)
-        super().run()
+        with shutdown.server_ends_all():
+            super().run()
 
     def listen_success(self, port: Any) -> None:
         """Remember a listening port. Daphne calls it."""
@@ -122,6 +124,7 @@ class Server(daphne.server.Server):  # type: ignore[misc]
     def kill_all_applications(self) -> defer.Deferred[None]:
         """End all connections. Twisted waits for it before it stops."""
         self.is_stopping = True
+        shutdown.note_shutdown()
         return defer.Deferred.fromFuture(asyncio.ensure_future(self._shut_down(), loop=self.loop))
 
     async def _shut_down(self) -> None:

@@ -75,7 +75,7 @@ class Timed(Ending):
 
     def _look_at_application(self, now: float) -> None:
         task = self._task
-        if task is None or self._was_killed:
+        if task is None or self._was_killed or self._is_looked_after:
             return
         if now - self._ended_at > self._server.application_close_timeout:
             self._was_killed = True

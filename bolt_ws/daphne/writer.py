@@ -132,7 +132,10 @@ class Writer(asyncio.Protocol):
             elif self._is_parted:
                 transport.close()
             else:
-                transport.write_eof()
+                try:
+                    transport.write_eof()
+                except OSError:  # the client has reset the connection, which is not known yet
+                    transport.abort()
 
     def _seconds_undrained(self, now: float) -> float:
         """Return for how long the client has read nothing of what waits for it."""

@@ -7,6 +7,8 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
+from .. import ticker
+from ..metrics import broadcasts
 from .layers import forget_dead, group_expiry
 from .names import SHARED
 from .pulse import Pulse
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bolt_ws")
 
-TICK: Final = 1.0
-"""Seconds between two looks at the rooms."""
 RENEW_EVERY: Final = 300.0
 """Seconds after which memberships are renewed, or half of the layer's expiry if that is less."""
 RENEWALS: Final = 100
@@ -34,12 +34,12 @@ REPORT_EVERY: Final = 60.0
 
 
 class Care:
-    """Settles, renews, counts and reports, in one task while there are connections or rooms."""
+    """Settles, renews, counts and reports, once a second while there are connections or rooms."""
 
     def __init__(self, hub: Hub, pulse: Pulse) -> None:
         self._hub = hub
         self._pulse = pulse
-        self.task: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         self.policies: set[OutboxPolicy] = set()
         """Those of the endpoints that have had connections here."""
         self._idle_since: float | None = None
@@ -49,28 +49,26 @@ class Care:
 
     def start(self) -> None:
         """Take care from now on."""
-        if self.task is None or self.task.done():
-            self.task = self._hub.run(self._look_now_and_then())
+        if self._closing is None or self._closing.done():
+            ticker.ticker_of(self._hub.loop).add(self._tick)
 
     def stop(self) -> None:
         """Take care no longer."""
         self.report()
-        task, self.task = self.task, None
-        if task is not None:
-            task.cancel()
+        ticker.ticker_of(self._hub.loop).discard(self._tick)
 
-    async def _look_now_and_then(self) -> None:
-        while True:
-            while not self._is_idle():
-                await asyncio.sleep(TICK)
-                try:
-                    self._look()
-                except Exception:
-                    logger.exception("Exception in the care of rooms")
-            self.report()
-            await self._hub.close()
-            if not self._hub.is_in_use:  # else somebody has come meanwhile
-                return
+    def _tick(self) -> None:
+        if self._is_idle():
+            ticker.ticker_of(self._hub.loop).discard(self._tick)
+            self._closing = self._hub.run(self._close())
+        else:
+            self._look()
+
+    async def _close(self) -> None:
+        self.report()
+        await self._hub.close()
+        if self._hub.is_in_use:  # somebody has come meanwhile
+            ticker.ticker_of(self._hub.loop).add(self._tick)
 
     def _is_idle(self) -> bool:
         """Tell whether nothing is left to do, and has not been for a while."""
@@ -105,7 +103,7 @@ class Care:
         due = [each for each in rooms if each.is_joined and now - each.renewed_at > every]
         if due or now - self._renewed_at > min(RENEW_SHARED_EVERY, every):
             self._renewed_at = now
-            portion = max(RENEWALS, math.ceil(2 * TICK * len(rooms) / every))
+            portion = max(RENEWALS, math.ceil(2 * ticker.TICK * len(rooms) / every))
             self._renewing = self._hub.run(self._renew(due[:portion]))
 
     def stop_renewing(self) -> asyncio.Task[None] | None:
@@ -130,6 +128,7 @@ class Care:
         lost = received.count_lost(now)
         if lost:
             self._lost += lost
+            broadcasts.note_lost(lost)
             self._hub.tell_gap(room)
 
     def report(self) -> None:

@@ -6,8 +6,10 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from ..metrics import broadcasts
 from .frame import Frame
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ CROWDED: Final = 512
 class Parcel:
     """A message on its way to the members of a group."""
 
-    __slots__ = ("_members", "done", "exclude", "frame", "left", "waits")
+    __slots__ = ("_members", "done", "exclude", "frame", "left", "posted_at", "waits")
 
     def __init__(
         self,
@@ -40,6 +42,8 @@ class Parcel:
         self.done = done
         """Called when all have it, or it is in their outboxes."""
         self.left: Iterator[Member] | None = None
+        self.posted_at = 0.0
+        """When it was taken, in steady seconds."""
         self.waits = 0
 
     def begin(self) -> None:
@@ -76,6 +80,7 @@ class Delivery:
 
     def post(self, parcel: Parcel) -> None:
         """Take a message, to be delivered after all that were taken before."""
+        parcel.posted_at = monotonic()
         self._queue.append(parcel)
         if self._task is None or self._task.done():
             self._go_on()
@@ -95,6 +100,7 @@ class Delivery:
                 await rest
                 return
             self._parcel = None
+            broadcasts.note_delivery(monotonic() - parcel.posted_at)
             if parcel.done is not None:
                 parcel.done()
             if parcel.frame.has_to_wait:  # a burst must not look like a client that is slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..gate import size_of
 from ..servers import Event
 from .envelopes import Payload, check_text
 
@@ -12,12 +13,14 @@ from .envelopes import Payload, check_text
 class Frame:
     """One message, encoded once for all connections of a server that can use that."""
 
-    __slots__ = ("_event", "_payload", "_plain", "_prepared", "_prepared_by", "has_to_wait")
+    __slots__ = ("_event", "_payload", "_plain", "_prepared", "_prepared_by", "has_to_wait", "size")
 
     def __init__(self, payload: Payload) -> None:
         check_text(payload)  # here, and not at the first member
         kind = "text" if isinstance(payload, str) else "bytes"
         self._payload = payload
+        self.size = size_of(payload)
+        """Bytes of the message."""
         self._plain: Event = {"type": "websocket.send", kind: payload}
         self._prepared_by: Callable[[Payload], Any] | None = None
         self._prepared: Any = None

@@ -134,10 +134,10 @@ class Hub:
             for group in (SHARED, *self.own_groups):
                 await self.call(self.layer.group_add, group, self._channel)
             self.is_open = True
-        unsettled = [work for each in list(self.rooms.values()) if (work := each.settle())]
-        if unsettled:
+        settling = {each: each.settle() for each in list(self.rooms.values())}
+        if unsettled := [work for work in settling.values() if work]:
             await asyncio.wait(unsettled)
-        late = [each.name for each in self.rooms.values() if not each.is_settled]
+        late = [each.name for each in settling if each.is_late]
         if late:
             raise ConnectionError(f"{len(late)} rooms could not be joined, {late[0]!r} for one")
 
@@ -196,9 +196,9 @@ class Hub:
         linger, self.linger = self.linger, 0.0
         for room in list(self.rooms.values()):
             room.settle()
-        while pending := [each for each in self._tasks if each is not self.care.task]:
-            await asyncio.wait(pending)
         self.care.stop()
+        while self._tasks:
+            await asyncio.wait(tuple(self._tasks))
         await self.close()
         self.linger, self.is_leaving = linger, False  # if it goes on, as in a test
 

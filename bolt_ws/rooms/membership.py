@@ -58,6 +58,11 @@ class Membership:
             return self.is_joined and self._known_version == self._version
         return self.channel is None
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the layer does not know what is wanted, nor is being told."""
+        return not self.is_settled and (self._work is None or self._work.done())
+
     def add(self, member: Member) -> None:
         """Count a member in."""
         self.members[member] = None

@@ -9,8 +9,8 @@ import pytest
 from channels.layers import InMemoryChannelLayer
 from django.test import override_settings
 
-from bolt_ws import WebSocket, room
-from bolt_ws.rooms import care, hub, inlets, publisher, pulse
+from bolt_ws import WebSocket, room, ticker
+from bolt_ws.rooms import hub, inlets, publisher, pulse
 from bolt_ws.rooms.hubs import say_farewell
 from tests.rooms import support
 from tests.rooms.support import (
@@ -41,7 +41,7 @@ async def _farewell() -> AsyncIterator[None]:
 
 @pytest.fixture
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(care, "TICK", 0.01)
+    monkeypatch.setattr(ticker, "TICK", 0.01)
     for module in (inlets, publisher, pulse):
         monkeypatch.setattr(module, "MAX_PAUSE", 0.02)
     for module in (publisher, pulse):

@@ -363,7 +363,7 @@ def test_a_callback_stays_what_it_was() -> None:
         ({"overflow": "drop"}, "overflow must be one of 'close', 'drop_oldest', 'drop_newest'"),
         ({"overflow": 1013}, "overflow must be one of"),
         ({"overflow": ["close"]}, "overflow must be one of"),
-        ({"outbux": 5}, "unknown option 'outbux'; known are .*outbox, overflow"),
+        ({"outbux": 5}, "unknown option 'outbux'; known are .*outbox, over_rate, overflow"),
     ],
 )
 def test_options_that_cannot_be(options: Any, message: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from channels.layers import InMemoryChannelLayer
 
-from bolt_ws import BoltAPI, WebSocket, WebSocketDisconnect, consumer, outbox, room
+from bolt_ws import BoltAPI, WebSocket, WebSocketDisconnect, closing, outbox, room, ticker
 from bolt_ws.rooms import care
 from tests.rooms import support
 from tests.rooms.support import (
@@ -169,7 +169,7 @@ async def test_close_is_what_a_client_gets_that_reads_too_slowly(
 async def test_a_client_that_reads_nothing_any_more_is_let_go(
     memory_layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(closing, "CLOSE_TIMEOUT", 0.05)
     gate = Gate()
     slow = await enter(make_chat(outbox=1), "a", on_send=gate)
     await make_busy(memory_layer, gate)
@@ -241,7 +241,7 @@ async def test_what_is_dropped_is_counted_and_reported(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(care, "TICK", 0.01)
+    monkeypatch.setattr(ticker, "TICK", 0.01)
     monkeypatch.setattr(care, "REPORT_EVERY", 0.0)
     gate = Gate()
     api = BoltAPI()
@@ -451,7 +451,7 @@ async def test_a_handler_that_returns_leaves_nothing_unsent(
 async def test_a_handler_whose_server_stays_busy_ends_all_the_same(
     memory_layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(closing, "CLOSE_TIMEOUT", 0.05)
     gate = Gate()
 
     async def script(websocket: WebSocket) -> None:
@@ -560,7 +560,7 @@ async def test_a_failure_of_the_server_is_logged_and_nothing_hangs(
 async def test_a_cancelled_connection_lets_go_of_all_that_waits(
     memory_layer: InMemoryChannelLayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "CLOSE_TIMEOUT", 0.05)
+    monkeypatch.setattr(closing, "CLOSE_TIMEOUT", 0.05)
     gate = Gate()
     member = await enter(make_chat(), "a", on_send=gate)
     await make_busy(memory_layer, gate)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from bolt_ws import BoltAPI, WebSocket, room
+from bolt_ws import BoltAPI, WebSocket, room, ticker
 from bolt_ws.exceptions import RoomUnavailable
-from bolt_ws.rooms import care, hub, inlets, publisher, pulse, sequences
+from bolt_ws.rooms import hub, inlets, publisher, pulse, sequences
 from bolt_ws.rooms.hubs import say_farewell
 from tests.rooms import support
 from tests.rooms.support import (
@@ -42,7 +42,7 @@ async def _farewell() -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(care, "TICK", 0.02)
+    monkeypatch.setattr(ticker, "TICK", 0.02)
     monkeypatch.setattr(hub, "OPENING_TIMEOUT", 0.3)
     monkeypatch.setattr(pulse, "PATIENCE", 0.3)
     monkeypatch.setattr(sequences, "GRACE", 0.05)

@@ -11,8 +11,8 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.core.signing import Signer, TimestampSigner
 from jwt.api_jws import PyJWS
 
-from bolt_ws import permit
 from bolt_ws.auth import jwt
+from bolt_ws.upkeep import Care
 from tests.hostile.switching import Check, edited, nothing, replaced
 
 
@@ -141,7 +141,7 @@ CHECKS = (
     ),
     Check(
         "exp, when admission ends",
-        replaced(permit, "expire_at", nothing),
+        replaced(Care, "expire_at", nothing),
         ("token that expires meanwhile: in a guard",),
     ),
     Check(

@@ -1,11 +1,16 @@
-"""The chat's WebSocket endpoint: `bolt_ws.asgi.get_asgi_application()` looks for a module `api`.
+"""The demo's WebSocket endpoints: `bolt_ws.asgi.get_asgi_application()` looks for a module `api`.
 
-Frames to the server are `{"text": "..."}`. Frames from it have a `type`: `joined` and `left` (with
-`name`, and with `here`, how many connections are in the room now), `message` (`user_id`, `name`,
-`text`, `at`), `note` (`name`, `text` and `private`, from a view), `gap` (messages may be missing)
-and `error` (`detail`).
+`/ws/room/{room_id}` is the chat. Frames to the server are `{"text": "..."}`. Frames from it have a
+`type`: `joined` and `left` (with `name`, and with `here`, how many connections are in the room
+now), `message` (`user_id`, `name`, `text`, `at`), `note` (`name`, `text` and `private`, from a
+view), `gap` (messages may be missing) and `error` (`detail`).
+
+`/ws/status` sends what this process does, every other second: `here` (open connections of the chat)
+and `messages` (that they have sent).
 """
 
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -13,7 +18,8 @@ import msgspec
 from django.utils import timezone
 
 from bolt_ws import BoltAPI, CloseCode, RoomUnavailable, WebSocket, room
-from bolt_ws.auth import IsAuthenticated, JWTAuthentication
+from bolt_ws.auth import IsAuthenticated, JWTAuthentication, SessionAuthentication
+from bolt_ws.metrics import snapshot
 from demo_project.forms import MAX_LENGTH, is_room_name
 
 api = BoltAPI()
@@ -23,7 +29,18 @@ class Incoming(msgspec.Struct):
     text: Annotated[str, msgspec.Meta(max_length=MAX_LENGTH)]
 
 
-@api.websocket("/ws/room/{room_id}", auth=[JWTAuthentication()], guards=[IsAuthenticated()])
+# Nobody types as fast, or as much: who does is a program, and is closed. Who says nothing for half
+# an hour is not there, and who does not read what others say is not to be waited for.
+@api.websocket(
+    "/ws/room/{room_id}",
+    auth=[JWTAuthentication()],
+    guards=[IsAuthenticated()],
+    max_message_size=16 * 1024,
+    rate_limit="5/s",
+    burst=20,
+    idle_timeout=30 * 60,
+    send_timeout=30,
+)
 async def chat(websocket: WebSocket, room_id: str) -> None:
     if not is_room_name(room_id):
         await websocket.close(CloseCode.POLICY_VIOLATION, "No room can have this name.")
@@ -49,6 +66,15 @@ async def chat(websocket: WebSocket, room_id: str) -> None:
 @chat.on_gap
 async def tell_of_gap(websocket: WebSocket, room_id: str) -> None:
     await websocket.send_json({"type": "gap", "here": await room(group(room_id)).acount()})
+
+
+# The session's cookie opens it, and no token. After an hour, it has to be good still.
+@api.websocket_stream("/ws/status", auth=[SessionAuthentication()], max_lifetime=60 * 60)
+async def status() -> AsyncIterator[dict[str, int]]:
+    while True:
+        if figures := snapshot()["endpoints"].get("chat"):  # nobody came yet, else
+            yield {"here": figures["open"], "messages": figures["messages_received"]}
+        await asyncio.sleep(2)
 
 
 def group(room_id: str) -> str:

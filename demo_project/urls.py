@@ -13,6 +13,7 @@ urlpatterns = [
     path("", views.rooms, name="rooms"),
     path("rooms/<slug:name>/", views.room, name="room"),
     path("rooms/<slug:name>/note/", views.note, name="note"),
+    path("health/", views.health, name="health"),
     path("token/", views.token, name="token"),
     path(
         "login/",

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 import bolt_ws
 from bolt_ws.auth import create_jwt_for_user
+from bolt_ws.metrics import snapshot
 from demo_project.api import group
 from demo_project.forms import MAX_LENGTH, NoteForm, RoomForm, is_room_name
 
@@ -44,6 +45,15 @@ def note(request: HttpRequest, name: str) -> HttpResponse:
     author, text = request.user.get_username(), form.cleaned_data["text"]
     readers.send_json({"type": "note", "name": author, "text": text, "private": bool(reader)})
     return HttpResponse(status=204)
+
+
+@require_safe
+@never_cache
+def health(request: HttpRequest) -> JsonResponse:
+    """Whether to send more clients to this process, for a load balancer, and how many it has."""
+    stopping = bolt_ws.shutting_down()
+    here = sum(figures["open"] for figures in snapshot()["endpoints"].values())
+    return JsonResponse({"stopping": stopping, "open": here}, status=503 if stopping else 200)
 
 
 @require_POST

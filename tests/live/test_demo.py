@@ -110,6 +110,21 @@ def logged_in(browser: Browser, url: str, username: str, problems: list[str]) ->
     context.close()
 
 
+END_OF = """
+frames => new Promise(ended => {
+  socket.addEventListener("close", event => ended([event.code, event.reason]));
+  frames.forEach(frame => socket.send(frame));
+})
+"""
+"""Send frames, and give the close that follows."""
+
+
+TOO_MUCH: tuple[tuple[list[str], int, str], ...] = (
+    (["x" * 20_000], 1009, "message too big"),
+    (["too fast"] * 50, 4429, "rate limit exceeded"),
+)
+
+
 def say(page: Page, text: str) -> None:
     page.get_by_label("Message", exact=True).fill(text)
     page.get_by_role("button", name="Send", exact=True).click()
@@ -125,6 +140,11 @@ def test_two_people_chat(chromium: Browser, daphne: Server) -> None:
     problems: list[str] = []
     tokens: list[str] = []
     url = f"http://{daphne.address}"
+
+    def note_token(url: str) -> None:
+        if "token" in url:
+            tokens.append(url.partition("?token=")[2])
+
     with (
         logged_in(chromium, url, "alice", problems) as alice,
         logged_in(chromium, url, "bob", problems) as bob,
@@ -155,8 +175,27 @@ def test_two_people_chat(chromium: Browser, daphne: Server) -> None:
         say(alice, "Still here")
         expect(bob.locator(".message .text").last).to_have_text("Still here")
 
+        # The process says what it does, in a stream.
+        for page in (alice, bob):
+            expect(page.locator("#status")).to_have_text("2 in all rooms, 9 messages")
+        answer = alice.request.get(f"{url}/health/")
+        assert (answer.status, answer.json()) == (200, {"stopping": False, "open": 4})
+
+        # Who says too much at once, or too fast, is closed, and comes back.
+        joined = bob.locator(".news").filter(has_text="alice joined")
+        for times, (frames, code, reason) in enumerate(TOO_MUCH, 1):
+            assert alice.evaluate(END_OF, frames) == [code, reason]
+            expect(joined).to_have_count(times)
+            expect(alice.locator("#state")).to_have_text("Connected")
+
+        # Who is not there is not brought back until somebody is.
+        alice.evaluate("old = socket, old.onclose({code: 4408}), old.onclose = null, old.close()")
+        expect(alice.locator("#state")).to_have_text("Closed (4408)")
+        alice.get_by_label("Message", exact=True).click()
+        expect(alice.locator("#state")).to_have_text("Connected")
+
         # A connection that was lost comes back with a token of its own.
-        bob.on("websocket", lambda socket: tokens.append(socket.url.partition("?token=")[2]))
+        bob.on("websocket", lambda socket: note_token(socket.url))
         bob.evaluate("socket.close()")
         expect(alice.locator(".news").last).to_have_text("bob joined")
         expect(bob.locator("#state")).to_have_text("Connected")
@@ -198,7 +237,7 @@ def test_two_people_chat(chromium: Browser, daphne: Server) -> None:
     daphne.stop()
     assert problems == []
     assert len(tokens) == 2
-    assert daphne.log.count('"POST /token/" 200') == 4  # one for each connection
+    assert daphne.log.count('"POST /token/" 200') == 7  # one for each connection
     assert all(token.startswith("eyJ") for token in tokens)
 
 

@@ -14,6 +14,7 @@ const FIRST_DELAY = 500; // milliseconds; doubles with each failure
 const LONGEST_DELAY = 15000;
 const KEPT = 500; // entries of the log
 const POLICY_VIOLATION = 1008; // the server will not have us: coming back would not help
+const IDLE = 4408; // nobody is here: come back when somebody is
 
 let socket = null;
 let failures = 0;
@@ -31,9 +32,7 @@ async function connect() {
     reconnect(`Closed (${error.message})`);
     return;
   }
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const path = `/ws/room/${encodeURIComponent(room)}`;
-  socket = new WebSocket(`${scheme}//${location.host}${path}?token=${encodeURIComponent(token)}`);
+  socket = openSocket(`/ws/room/${encodeURIComponent(room)}?token=${encodeURIComponent(token)}`);
   socket.onopen = () => {
     failures = 0;
     showState("open", "Connected");
@@ -44,8 +43,14 @@ async function connect() {
     showCount(null);
     const why = `Closed (${event.code}${event.reason ? `: ${event.reason}` : ""})`;
     if (event.code === POLICY_VIOLATION) showState("closed", why);
+    else if (event.code === IDLE) showState("idle", why);
     else reconnect(why);
   };
+}
+
+function openSocket(path) {
+  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+  return new WebSocket(`${scheme}//${location.host}${path}`);
 }
 
 // A token lives for a minute and opens the connection only, so each attempt fetches its own.
@@ -75,6 +80,22 @@ function reconnect(why) {
 addEventListener("online", () => {
   if (chat.dataset.state === "closed") connect();
 });
+
+for (const sign of ["focus", "pointerdown", "keydown"]) {
+  addEventListener(sign, () => {
+    if (chat.dataset.state === "idle") connect();
+  });
+}
+
+// What the server says of itself. The session's cookie goes along, so this one needs no token.
+function watch() {
+  const status = openSocket("/ws/status");
+  status.onmessage = (event) => showStatus(JSON.parse(event.data));
+  status.onclose = () => {
+    showStatus(null);
+    setTimeout(watch, LONGEST_DELAY * (0.5 + Math.random() / 2));
+  };
+}
 
 // ---- frames
 
@@ -127,8 +148,16 @@ function showState(state, text) {
 }
 
 function showCount(here) {
-  const text = here === 1 ? "1 connection" : `${here} connections`;
-  document.getElementById("count").textContent = here === null ? "" : text;
+  document.getElementById("count").textContent = here === null ? "" : counted(here, "connection");
+}
+
+function showStatus(figures) {
+  const text = figures && `${figures.here} in all rooms, ${counted(figures.messages, "message")}`;
+  document.getElementById("status").textContent = text ?? "";
+}
+
+function counted(number, noun) {
+  return number === 1 ? `1 ${noun}` : `${number} ${noun}s`;
 }
 
 function showMessage({ user_id, name, text, at }) {
@@ -210,3 +239,4 @@ input.addEventListener("keydown", (event) => {
 });
 
 connect();
+watch();

@@ -3,6 +3,9 @@ VENV ?= .venv
 PORT ?= 8000
 WORKERS ?= auto
 ARGS ?=
+SECONDS ?= 600
+SEED ?=
+LAYER ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
@@ -15,7 +18,7 @@ BENCH := $(VENV)/.installed-bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help install demo test lint format test-matrix bench clean
+.PHONY: help install demo test lint format test-matrix soak bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +27,7 @@ help: ## Show this list
 	@echo "  PORT=8000    where the demo listens"
 	@echo "  WORKERS=auto how many processes run the tests"
 	@echo "  TOXENV=...   runs only these environments of the matrix"
+	@echo "  SECONDS=600  how long the soak takes; SEED=... repeats one, LAYER=redis has a Redis in it"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
@@ -75,6 +79,9 @@ test-matrix: $(DEV) ## Run the tests on every Python and Django found
 		export PATH; \
 	fi; \
 	exec $(abspath $(BIN))/tox run $(if $(ARGS),-- $(ARGS))
+
+soak: $(DEV) ## Wear a server down with 1,000 hostile clients, and see what is left
+	SOAK_SECONDS=$(SECONDS) SOAK_SEED=$(SEED) SOAK_LAYER=$(LAYER) $(BIN)/pytest -s tests/live/soak $(ARGS)
 
 bench: $(BENCH) ## Print the figures of the performance budgets
 	$(BIN)/python benchmarks/echo_in_process.py $(ARGS)

@@ -40,7 +40,9 @@ class Messaging(Member):
         kind = self._receive_type
         if kind is None:
             return await self.receive_event(timeout)
-        return kind.decode(await self._next_within(timeout, kind.payload))
+        if timeout is not None:
+            return kind.decode(await self._next_within(timeout, kind.payload))
+        return kind.decode(await self._next(kind.payload, False))
 
     async def receive_text(self, timeout: float | None = None) -> str:
         """Return the next message, a text.
@@ -86,7 +88,9 @@ class Messaging(Member):
         nothing comes within `timeout` seconds; no message is lost by it.
         """
         payload = "text" if is_text_mode(mode) else "bytes"
-        return decode_json(await self._next_within(timeout, payload))
+        if timeout is not None:
+            return decode_json(await self._next_within(timeout, payload))
+        return decode_json(await self._next(payload, False))
 
     def iter_text(self) -> AsyncIterator[str]:
         """Yield texts until the connection ends."""

@@ -143,7 +143,7 @@ class ReadAhead(Progress):
 
     def ask_server(self) -> None:
         """Ask the server for the end, though what has come before it was not read."""
-        ask = end_asker(self._server_receive)
+        ask = end_asker(self.scope)
         end = None if ask is None else ask()
         if end is not None and not self._ended:
             self._is_end_ahead = True

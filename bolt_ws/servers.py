@@ -20,6 +20,7 @@ the client's close and its own notice of it, lets Autobahn's exception out."""
 
 DENIAL_EXTENSION = "websocket.http.response"
 PREPARED_EXTENSION = "bolt_ws.prepared"
+END_EXTENSION = "bolt_ws.end"
 
 
 def preparer(scope: Mapping[str, Any]) -> Callable[[str | bytes], Any] | None:
@@ -43,14 +44,15 @@ def direct_sender(send: Send) -> Callable[[Any], bool] | None:
     return found
 
 
-def end_asker(receive: Receive) -> Callable[[], tuple[int, str] | None] | None:
+def end_asker(scope: Mapping[str, Any]) -> Callable[[], tuple[int, str] | None] | None:
     """Return what tells the code and the reason of the end that nobody has received yet.
 
     None where the server cannot tell. One that is asked leaves it to the asker to end the
     application.
     """
-    found: Callable[[], tuple[int, str] | None] | None = getattr(
-        getattr(receive, "__self__", None), "ask_for_end", None
+    extensions = scope.get("extensions") or {}
+    found: Callable[[], tuple[int, str] | None] | None = extensions.get(END_EXTENSION, {}).get(
+        "ask"
     )
     return found
 

@@ -97,12 +97,6 @@ def listen(listener: Listener) -> None:
         note_shutdown()
 
 
-def stop_listening(listener: Listener) -> None:
-    """Tell a listener no more."""
-    if _state.listeners.get(listener.loop) is listener:
-        del _state.listeners[listener.loop]
-
-
 @contextmanager
 def server_ends_all() -> Iterator[None]:
     """Tell no listener meanwhile: the server ends all connections by itself."""

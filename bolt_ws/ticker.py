@@ -58,11 +58,6 @@ class Ticker:
 _tickers: dict[asyncio.AbstractEventLoop, Ticker] = {}
 
 
-def ticker_here() -> Ticker:
-    """Return the timer of the running event loop."""
-    return ticker_of(asyncio.get_running_loop())
-
-
 def ticker_of(loop: asyncio.AbstractEventLoop) -> Ticker:
     """Return the timer of an event loop, to be used in that loop."""
     ticker = _tickers.get(loop)

@@ -72,7 +72,10 @@ async def tell_of_gap(websocket: WebSocket, room_id: str) -> None:
 @api.websocket_stream("/ws/status", auth=[SessionAuthentication()], max_lifetime=60 * 60)
 async def status() -> AsyncIterator[dict[str, int]]:
     while True:
-        if figures := snapshot()["endpoints"].get("chat"):  # nobody came yet, else
+        figures = snapshot()["endpoints"].get("chat")
+        if figures is None:  # nobody came yet
+            yield {"here": 0, "messages": 0}
+        else:
             yield {"here": figures["open"], "messages": figures["messages_received"]}
         await asyncio.sleep(2)
 

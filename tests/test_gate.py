@@ -21,6 +21,7 @@ from bolt_ws import (
 )
 from bolt_ws.bounds import Bounds
 from bolt_ws.gate import Bucket, Gate, gate_for, pacer_for, size_of
+from bolt_ws.servers import END_EXTENSION
 from bolt_ws.testing import AsyncTestClient
 from tests.identities import Clock, eventually, nothing_left, opened
 from tests.support import ACCEPT, Connection, close, serve, text
@@ -618,6 +619,10 @@ async def test_the_end_is_noticed_while_a_receive_waits_for_its_token(
 
 class Telling(Connection):
     """A server that knows the end of its connection before the application has read it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scope.setdefault("extensions", {})[END_EXTENSION] = {"ask": self.ask_for_end}
 
     def ask_for_end(self) -> tuple[int, str] | None:
         last = self._inbound[-1] if self._inbound else {"type": ""}

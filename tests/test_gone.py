@@ -24,6 +24,7 @@ from bolt_ws import (
 )
 from bolt_ws.auth import Guard
 from bolt_ws.interruption import Interruption
+from bolt_ws.servers import END_EXTENSION
 from bolt_ws.testing import AsyncTestClient
 from tests.identities import Clock, Named, eventually, listen, nothing_left, opened
 from tests.support import ACCEPT, TIMEOUT, Connection, close, make_scope, serve, text
@@ -303,6 +304,10 @@ async def test_a_client_that_leaves_before_accept(clock: Clock) -> None:
 
 class Telling(Connection):
     """A server that knows the end of its connection before the application has read it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scope.setdefault("extensions", {})[END_EXTENSION] = {"ask": self.ask_for_end}
 
     def ask_for_end(self) -> tuple[int, str] | None:
         last = self._inbound[-1] if self._inbound else {"type": ""}

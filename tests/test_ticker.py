@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bolt_ws import ticker, upkeep
-from bolt_ws.ticker import Ticker, ticker_here, ticker_of
+from bolt_ws.ticker import Ticker, ticker_of
 from tests.identities import Clock, eventually, listen, opened
 from tests.support import serve
 
@@ -27,11 +27,11 @@ def timers() -> list[asyncio.TimerHandle]:
 async def test_each_look_is_called_at_each_tick(clock: Clock) -> None:
     seen: list[str] = []
     one, other = (lambda: seen.append("one")), (lambda: seen.append("other"))
-    ticker_here().add(one)
-    ticker_here().add(other)
+    ticker_of(asyncio.get_running_loop()).add(one)
+    ticker_of(asyncio.get_running_loop()).add(other)
     await eventually(lambda: len(seen) >= 6)
-    ticker_here().discard(one)
-    ticker_here().discard(other)
+    ticker_of(asyncio.get_running_loop()).discard(one)
+    ticker_of(asyncio.get_running_loop()).discard(other)
     assert seen[:6] == ["one", "other"] * 3
 
 
@@ -49,17 +49,17 @@ async def test_a_tick_is_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     def look() -> None:
         seen.append(1)
 
-    ticker_here().add(look)
+    ticker_of(asyncio.get_running_loop()).add(look)
     while len(seen) < 3:  # noqa: ASYNC110
         await asyncio.sleep(0)
-    ticker_here().discard(look)
+    ticker_of(asyncio.get_running_loop()).discard(look)
     assert delays == [1.0] * len(delays)
     assert len(delays) >= 3
 
 
 async def test_it_ends_when_there_is_nothing_to_look_at(clock: Clock) -> None:
-    here = ticker_here()
-    assert here is ticker_here()
+    here = ticker_of(asyncio.get_running_loop())
+    assert here is ticker_of(asyncio.get_running_loop())
     before = len(timers())
 
     def look() -> None:
@@ -75,7 +75,7 @@ async def test_it_ends_when_there_is_nothing_to_look_at(clock: Clock) -> None:
 
 
 async def test_who_comes_and_goes_within_a_tick_makes_no_second_timer(clock: Clock) -> None:
-    here = ticker_here()
+    here = ticker_of(asyncio.get_running_loop())
     before, tasks = len(timers()), len(asyncio.all_tasks())
 
     def look() -> None:
@@ -102,17 +102,17 @@ async def test_one_that_fails_is_logged_and_stops_no_other(
     def works() -> None:
         seen.append(1)
 
-    ticker_here().add(fails)
-    ticker_here().add(works)
+    ticker_of(asyncio.get_running_loop()).add(fails)
+    ticker_of(asyncio.get_running_loop()).add(works)
     await eventually(lambda: len(seen) >= 3)
-    ticker_here().discard(fails)
-    ticker_here().discard(works)
+    ticker_of(asyncio.get_running_loop()).discard(fails)
+    ticker_of(asyncio.get_running_loop()).discard(works)
     assert "Exception in the upkeep" in caplog.text
     assert "LookupError: bug" in caplog.text
 
 
 async def test_looks_that_add_and_discard_looks(clock: Clock) -> None:
-    here, seen = ticker_here(), []
+    here, seen = ticker_of(asyncio.get_running_loop()), []
 
     def late() -> None:
         seen.append("late")
@@ -142,7 +142,7 @@ async def test_it_runs_in_nobodys_context(clock: Clock) -> None:
         seen.append(whose.get())
 
     Ticker(asyncio.get_running_loop())
-    here = ticker_here()
+    here = ticker_of(asyncio.get_running_loop())
     here.add(look)
     await eventually(lambda: len(seen) >= 2)
     here.discard(look)
@@ -153,7 +153,7 @@ def test_each_loop_has_its_own_and_takes_it_along() -> None:
     seen: list[Ticker] = []
 
     async def look() -> None:
-        seen.append(ticker_here())
+        seen.append(ticker_of(asyncio.get_running_loop()))
 
     threads = [threading.Thread(target=asyncio.run, args=[look()]) for _ in range(2)]
     for thread in threads:

@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 from bolt_ws import WebSocket
-from bolt_ws.ticker import ticker_here
+from bolt_ws.ticker import ticker_of
 from tests.support import TIMEOUT
 
 
 async def ticks(count: int = 3) -> None:
     """Return when the upkeep has looked at all connections `count` times."""
-    ticker = ticker_here()
+    ticker = ticker_of(asyncio.get_running_loop())
     done = asyncio.Event()
     seen = 0
 

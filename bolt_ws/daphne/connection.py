@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from websockets.frames import CloseCode
 
+from ..servers import END_EXTENSION
 from . import responses
 from .ending import Step, checked_close
 from .frames import BINARY, TEXT, PreparedMessage, encode
@@ -68,6 +69,7 @@ class Connection(Timed):
 
     async def _serve(self) -> None:
         scope = make_scope(self._handshake)
+        scope["extensions"][END_EXTENSION] = {"ask": self.ask_for_end}
         await self._server.application(scope, self.receive, self.send)
 
     def _begin(self) -> Event:

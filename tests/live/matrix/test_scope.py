@@ -41,7 +41,7 @@ async def test_what_is_constant(server: Server) -> None:
 
 async def test_extensions(server: Server) -> None:
     scope = await asked(server)
-    right = ["bolt_ws.prepared", "websocket.http.response"]
+    right = ["bolt_ws.end", "bolt_ws.prepared", "websocket.http.response"]
     assert scope.get("extensions") == expected(server.kind, "scope: extensions", right)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from .context import Identity
 from .dependencies import Dependencies
 from .exceptions import DeclarationError, Refusal, WebSocketException, WebSocketRejected
 from .handshake import Handshake
+from .in_place import TookTooLong, within
 from .limits import Lease
 from .origin import Origins
 from .parameters import Binder, bind_all
@@ -79,38 +79,47 @@ class Admission:
 
         Whatever fails, refuses. What a dependency raises is raised as it is.
         """
-        deadline = asyncio.timeout(get_settings().admission_timeout)
         try:
-            async with deadline:
-                try:
-                    try:
-                        self._origins.check(websocket)
-                        lease.take(websocket)
-                        is_trusted = self._origins.trust(websocket)
-                        if not is_trusted and not self._is_ambient:
-                            websocket.drop_ambient()
-                        await self._authenticate(websocket)
-                    finally:
-                        self._discard_credentials(websocket)
-                    if websocket.auth is not None:
-                        self._take_over(websocket, websocket.auth, lease)
-                    if not is_trusted:  # nor do the guards and the handler see who it would be
-                        websocket.drop_ambient()
-                    await self._guard(websocket)
-                except _SPEAKING:
-                    raise
-                except Exception as error:
-                    path = ascii(redaction.shown(websocket.path))
-                    logger.exception("Exception in the admission of %s", path)
-                    raise Refusal(500, "internal_error", "Internal server error") from error
-                arguments = await bind_all(binders, websocket, dependencies)
-                if websocket.state is not WebSocketState.CONNECTING:  # a guard closed it, say
-                    raise Refusal(403, "rejected", "The connection was not accepted")
-                return arguments
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
+            arguments: list[Arguments] = await within(
+                get_settings().admission_timeout,
+                self._admit(websocket, binders, dependencies, lease),
+            )
+        except TookTooLong as error:
             raise too_late() from error
+        return arguments
+
+    async def _admit(
+        self,
+        websocket: WebSocket,
+        binders: Sequence[Binder],
+        dependencies: Dependencies,
+        lease: Lease,
+    ) -> list[Arguments]:
+        try:
+            try:
+                self._origins.check(websocket)
+                lease.take(websocket)
+                is_trusted = self._origins.trust(websocket)
+                if not is_trusted and not self._is_ambient:
+                    websocket.drop_ambient()
+                await self._authenticate(websocket)
+            finally:
+                self._discard_credentials(websocket)
+            if websocket.auth is not None:
+                self._take_over(websocket, websocket.auth, lease)
+            if not is_trusted:  # nor do the guards and the handler see who it would be
+                websocket.drop_ambient()
+            await self._guard(websocket)
+        except _SPEAKING:
+            raise
+        except Exception as error:
+            path = ascii(redaction.shown(websocket.path))
+            logger.exception("Exception in the admission of %s", path)
+            raise Refusal(500, "internal_error", "Internal server error") from error
+        arguments = await bind_all(binders, websocket, dependencies)
+        if websocket.state is not WebSocketState.CONNECTING:  # a guard closed it, say
+            raise Refusal(403, "rejected", "The connection was not accepted")
+        return arguments
 
     async def _authenticate(self, websocket: WebSocket) -> None:
         for backend, authenticate in self._authenticators:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 
 from .endings import Ending
 from .exceptions import WebSocketDisconnect
 from .farewell import Farewell
+from .in_place import within
 from .observing import Observation
 from .states import WebSocketState
 from .websocket import WebSocket
@@ -57,8 +58,5 @@ class Closing:
             await self.farewell.say(websocket.close_code or 1006, websocket.close_reason or "")
 
     async def _send_last(self, message: Awaitable[None]) -> None:
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                await message
-        except (WebSocketDisconnect, TimeoutError):
-            pass  # nobody is left to be told
+        with suppress(WebSocketDisconnect, TimeoutError):  # nobody is left to be told
+            await within(CLOSE_TIMEOUT, message)

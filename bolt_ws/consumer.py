@@ -202,7 +202,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         """End the connection from a task that is not its own, whatever its handler does."""
         if self.websocket.state is not WebSocketState.RESPONSE:  # the handler is sending that
             code, reason, refusal = departure
-            note = f"told to go with {code} {reason}"
+            note = reason or "told to go"
             await self._closing.end(Ending(code, reason, refusal, note=note, is_explicit=True))
 
     async def _clean_up(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .answers import AnsweredConnection
 from .handshake import Scope
-from .outbox import Outbox, OutboxPolicy, as_coroutine
+from .in_place import as_coroutine
+from .outbox import Outbox, OutboxPolicy
 from .servers import GONE, Receive, Send, direct_sender, preparer
 
 if TYPE_CHECKING:

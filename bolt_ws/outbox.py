@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .exceptions import WebSocketDisconnect
+from .in_place import Rest
 from .servers import GONE, Event, Send
 
 if TYPE_CHECKING:
@@ -41,45 +41,6 @@ class OutboxPolicy:
     """The endpoint's."""
     dropped: int = 0
     """Messages that were dropped since this was asked last."""
-
-
-def as_coroutine(awaitable: Any) -> Coroutine[Any, Any, Any]:
-    """Return a coroutine for what an ASGI `send` has returned."""
-    if type(awaitable) is CoroutineType or isinstance(awaitable, Coroutine):
-        return awaitable
-    return _awaited(awaitable)
-
-
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable
-
-
-class Rest:
-    """What is left of a coroutine that has begun, for the task that began it to await."""
-
-    __slots__ = ("_coroutine", "_waits_for")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], waits_for: Any) -> None:
-        self._coroutine = coroutine
-        self._waits_for = waits_for
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        coroutine, waits_for = self._coroutine, self._waits_for
-        while True:
-            try:
-                sent = yield waits_for
-            except GeneratorExit:
-                coroutine.close()
-                raise
-            except BaseException as error:
-                step: Callable[[Any], Any] = coroutine.throw
-                argument: Any = error
-            else:
-                step, argument = coroutine.send, sent
-            try:
-                waits_for = step(argument)
-            except StopIteration as end:
-                return end.value
 
 
 class Outbox:

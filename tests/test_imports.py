@@ -58,7 +58,7 @@ LAYERS = [
     {"databases", "scopes", "shutdown", "users"},
     {"servers", "context", "exceptions", "conf", "redaction", "urls"},
     {"logs", "metrics", "signals"},
-    {"states", "status", "lending", "ticker", "interruption", "while_open"},
+    {"states", "status", "lending", "ticker", "interruption", "while_open", "in_place"},
 ]
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MAX_LINES = 300

@@ -205,7 +205,7 @@ async def test_a_reason_cannot_forge_a_line(caplog: pytest.LogCaptureFixture) ->
     await adisconnect_user("7", 4000, "said:\nClosed")
     await connection.end()
     (line,) = lines(caplog)
-    assert line.endswith(": told to go with 4000 said:\\nClosed")
+    assert line.endswith(": said:\\nClosed")
 
 
 async def test_no_line_can_be_forged_and_no_token_is_in_one(
@@ -417,7 +417,7 @@ async def test_a_connection_that_is_told_to_go_by_another(caplog: pytest.LogCapt
     records = [each for each in caplog.records if each.name == "bolt_ws"]
     assert [each.levelno for each in records] == [logging.ERROR, logging.INFO]
     assert {fields_of(each)[1:] for each in records} == {("echo", "7", "127.0.0.1")}
-    assert "told to go with" in records[1].getMessage()
+    assert records[1].getMessage().endswith(": told to go")
 
 
 async def test_an_exception_of_a_receiver(caplog: pytest.LogCaptureFixture) -> None:

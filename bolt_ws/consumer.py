@@ -18,6 +18,7 @@ from .dependencies import Dependencies
 from .endings import (
     HANDLED_ENDING,
     NORMAL_ENDING,
+    RESTART_ENDING,
     Ending,
     ask_handler,
     foremost,
@@ -159,7 +160,7 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
         """End the connection as the handler's way out asks, and return what is to be raised on."""
         try:
             if error is None:
-                await self._closing.end(NORMAL_ENDING)
+                await self._closing.end(_ending_without_error())
                 return None
             try:
                 if await self._is_handled(error):
@@ -253,6 +254,16 @@ class BoltConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels has no type
                 )
             self.channel_name = await self.channel_layer.new_channel()
         return self.channel_name
+
+
+def _ending_without_error() -> Ending:
+    """Return how to end after a handler that has returned.
+
+    One that took the server's cancellation for itself has ended because the server stops.
+    """
+    task = asyncio.current_task()
+    was_cancelled = task is not None and task.cancelling() > 0
+    return RESTART_ENDING if was_cancelled and shutting_down() else NORMAL_ENDING
 
 
 async def _despite_cancellation(

@@ -58,6 +58,8 @@ def stopping() -> Refusal:
 
 NORMAL_ENDING = Ending(CloseCode.NORMAL_CLOSURE, "", _NOT_ACCEPTED)
 """The handler returned."""
+RESTART_ENDING = Ending(CloseCode.SERVICE_RESTART, "", _NOT_ACCEPTED)
+"""The handler returned, for the server stops."""
 HANDLED_ENDING = Ending(
     CloseCode.SERVER_ERROR, "", Refusal(500, "internal_error", "Internal server error")
 )

@@ -242,6 +242,7 @@ def check_handler(handler: Any, *, is_stream: bool = False) -> None:
     if hasattr(handler, "consumer_class"):
         raise DeclarationError(f"{handler!r} is an ASGI application: use add_websocket_route()")
     if is_stream and not is_generator(handler):
-        raise DeclarationError(f"{handler!r} is no generator: it yields nothing to send")
+        name = getattr(handler, "__qualname__", handler)
+        raise DeclarationError(f"{name} is no generator: it yields nothing to send")
     if not is_stream and is_generator(handler):
-        raise DeclarationError("a handler is no generator, but it has a `yield`: websocket_stream")
+        raise DeclarationError("the handler has a `yield`: declare it with websocket_stream()")

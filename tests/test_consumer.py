@@ -1,6 +1,7 @@
 """The life of a connection."""
 
 import asyncio
+import contextlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -404,6 +405,23 @@ async def test_a_receive_that_is_left_behind_is_woken() -> None:
     await Connection(serve(handler)).end()
     with pytest.raises(WebSocketDisconnect):
         await asyncio.wait_for(left[0], TIMEOUT)
+
+
+@pytest.mark.parametrize(("stops", "code"), [(True, 1012), (False, 1000)])
+async def test_a_handler_that_takes_the_servers_cancellation_for_itself(
+    stops: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        with contextlib.suppress(asyncio.CancelledError):
+            await websocket.receive_text()
+
+    connection = Connection(serve(handler))
+    assert await connection.next() == ACCEPT
+    assert connection.task is not None
+    connection.task.cancel()
+    monkeypatch.setattr("bolt_ws.consumer.shutting_down", lambda: stops)
+    assert (await connection.end())[1:] == [close(code)]
 
 
 async def test_cancelling_a_close_leaves_it_closed() -> None:

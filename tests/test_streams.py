@@ -528,7 +528,7 @@ def test_what_is_no_generator() -> None:
         with pytest.raises(DeclarationError, match="is no generator: it yields nothing to send"):
             stream(handler)
     for handler in COUNTS:  # type: ignore[assignment]
-        with pytest.raises(DeclarationError, match="it has a `yield`: websocket_stream"):
+        with pytest.raises(DeclarationError, match="declare it with websocket_stream"):
             serve(handler)
 
 

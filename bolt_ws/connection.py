@@ -82,7 +82,7 @@ class Connection(ReadAhead):
         if wanted is None and self._client_state is CONNECTING and self._auto_accept is False:
             return await self._receive_connect()
         if self.has_unread and self._application_state is CONNECTED:
-            return await self._receive()  # what came before the client left
+            return None  # what came before the client left is there to be received
         if stop and self._ended:
             raise StopAsyncIteration
         await self._open_for("receive")

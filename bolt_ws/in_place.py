@@ -47,6 +47,8 @@ class Rest:
                 waits_for = step(argument)
             except StopIteration as end:
                 return end.value
+            finally:
+                argument = None  # its traceback may hold this frame
 
 
 class TookTooLong(TimeoutError):

@@ -72,9 +72,9 @@ class Incoming:
                     item = self._wait(timeout)
             else:
                 item = self._incoming.get()
-            paused = self._paused
             if not isinstance(item, _Last):
                 self._taken_size += _size_of(item)
+            paused = self._paused  # after the sizes: `_read` looks at them once it has set this
             if paused is not None and self._is_half_empty:
                 self._paused = None
                 self._schedule(_wake, paused)

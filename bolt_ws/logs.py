@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Callable
@@ -25,7 +26,17 @@ MAX_LENGTH: Final = 200
 FIELDS: Final = ("client", "connection_id", "endpoint", "user_id")
 
 
-_making = threading.Lock()
+# The garbage collector may have somebody ask while its own thread makes one.
+_making = threading.RLock()
+
+
+def _forget() -> None:
+    global _making
+    _making = threading.RLock()  # another thread of the parent's may have had it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 class LogFields:

@@ -60,7 +60,9 @@ class Observation:
         self._has_ended = False
         self.note = ""
         """What the connection's line is to say of its end."""
-        find_client = partial(client_address, websocket.scope)
+        # Not all of the scope, which refers to the server's connection.
+        known = {name: websocket.scope.get(name) or () for name in ("client", "headers")}
+        find_client = partial(client_address, known)
         self.fields = logs.LogFields(name, find_client)
         # It stays set: the server logs what the application has raised, in the same task.
         logs.current.set(self.fields)

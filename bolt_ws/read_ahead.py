@@ -221,4 +221,6 @@ class ReadAhead(Progress):
 def _is_being_cancelled(task: asyncio.Task[Any]) -> bool:
     """Tell whether a cancellation is on its way to a task, which is not to be taken for ours."""
     waits_for = getattr(task, "_fut_waiter", None)
+    if isinstance(waits_for, asyncio.Task) and waits_for.cancelling():
+        return True
     return getattr(task, "_must_cancel", False) or (waits_for is not None and waits_for.cancelled())

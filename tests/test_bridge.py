@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from bolt_ws.exceptions import (
     WebSocketDisconnected,
 )
 from bolt_ws.messages import Message
+from bolt_ws.servers import Event
 from tests.blocking import SOON, Client, seen, soon, until, until_in_thread
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
@@ -87,6 +89,29 @@ async def test_the_server_is_read_no_further_than_the_bound() -> None:
     assert client.inbound.qsize() >= len(texts) - READ_AHEAD - 2
     go_on.set()
     assert await soon(task) == texts
+
+
+async def test_nor_in_bytes_and_who_waits_for_room_is_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size_of, is_full = incoming._size_of, incoming.Incoming._is_full.fget  # type: ignore[attr-defined]
+
+    def size_of_slowly(event: Event) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            time.sleep(0.02)  # meanwhile the loop finds that it is full
+        return size_of(event)
+
+    def is_full_slowly(self: incoming.Incoming) -> bool:
+        time.sleep(0.01)  # meanwhile the thread takes what it waited for
+        return is_full(self)
+
+    monkeypatch.setattr(incoming, "MAX_SIZE", 3)
+    monkeypatch.setattr(incoming, "_size_of", size_of_slowly)
+    monkeypatch.setattr(incoming.Incoming, "_is_full", property(is_full_slowly))
+    client = Client()
+    task = client.run(lambda ws: [ws.receive_text() for _ in range(5)])
+    client.says(*["abc"] * 5)
+    assert await soon(task) == ["abc"] * 5
 
 
 async def test_a_send_blocks_when_the_queue_is_full() -> None:

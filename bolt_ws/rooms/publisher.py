@@ -135,10 +135,13 @@ class Publisher:
     async def _attempt(self, group: str, message: dict[str, Any]) -> None:
         task = asyncio.current_task()
         before = 0 if task is None else task.cancelling()
-        async with self._slots:
-            await self._layer.group_send(group, message)
-        if task is not None and task.cancelling() > before:  # redis-py may swallow a cancellation
-            raise asyncio.CancelledError
+        try:
+            async with self._slots:
+                await self._layer.group_send(group, message)
+        finally:
+            # redis-py may swallow a cancellation, or make another exception of it.
+            if task is not None and task.cancelling() > before:
+                raise asyncio.CancelledError
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Await another call of the layer, as one of a bounded number at once.

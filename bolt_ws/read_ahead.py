@@ -134,7 +134,8 @@ class ReadAhead(Progress):
     async def _receive_read(self) -> Event:
         """Be ASGI's receive while something was read ahead."""
         reader = self._reader
-        assert reader is not None
+        if reader is None:  # it was forgotten while somebody waited for a turn
+            raise self._disconnected("receive")
         try:
             return await reader.receive()
         finally:

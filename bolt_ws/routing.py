@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from asgiref.sync import markcoroutinefunction
 from django.urls import NoReverseMatch, URLPattern
 from django.urls import path as url_path
 from django.urls.converters import get_converters, register_converter
@@ -185,10 +184,11 @@ class Router:
         self._wrapped = {id(each): each.wrap() for each in self.routes if each.wrap is not None}
         self._static = {each.pattern.route: each for each in self.routes if not each.pattern.names}
         self._dynamic = [each for each in self.routes if each.pattern.names]
+        # Here servers look whether this is ASGI; a call takes the class's.
+        self.__call__ = self._serve  # type: ignore[method-assign]
 
-    # A plain function that returns a coroutine, and is taken for what it looks like: one coroutine
-    # fewer around the handler is 0.06 us less a message, of 8.
-    @markcoroutinefunction
+    # A plain function that returns a coroutine: one coroutine fewer around the handler is 0.06 us
+    # less a message, of 8.
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve a connection."""
         path = _remaining_path(scope)
@@ -204,6 +204,9 @@ class Router:
         # Not through as_asgi(), which would be one more.
         application = self._wrapped[id(route)] if route.wrap else route.consumer()
         return application(inner, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self(scope, receive, send)
 
     def _find(self, path: str) -> tuple[Route | None, dict[str, Any]]:
         if (static := self._static.get(path)) is not None:

@@ -51,6 +51,8 @@ class _State:
         self.is_stopping = False
         self.server_ends_all = False
         self.listeners: dict[asyncio.AbstractEventLoop, Listener] = {}
+        self.stopped: tuple[asyncio.AbstractEventLoop, ...] = ()
+        """The event loops that were told."""
         # Empty: what is called belongs to no connection.
         self.context = contextvars.Context()
 
@@ -67,6 +69,7 @@ def shutting_down() -> bool:
 def note_shutdown() -> None:
     """Note that the server is stopping, and have all connections end; from any thread."""
     _state.is_stopping = True
+    _state.stopped = tuple(_state.listeners)
     if _state.server_ends_all:
         return
     for listener in tuple(_state.listeners.values()):
@@ -85,8 +88,9 @@ def listen(listener: Listener) -> None:
     closed = [each for each in tuple(listeners) if each.is_closed()]
     for loop in closed:
         listeners.pop(loop, None)  # nothing tells that a loop ends
-    if closed and not listeners:  # that server has ended, and this is another
-        _state.is_stopping = False
+    stopped = _state.stopped
+    if stopped and all(each.is_closed() for each in stopped):
+        _state.is_stopping, _state.stopped = False, ()  # that server has ended; this is another
     listeners[listener.loop] = listener
     _find_reactor()
     # In an asgi.py of one's own nothing else comes after uvicorn has its handlers. No others: by

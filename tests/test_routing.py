@@ -1,5 +1,6 @@
 """Paths to endpoints; 404 for the rest."""
 
+import inspect
 import logging
 import uuid
 from typing import Any
@@ -9,6 +10,7 @@ from channels.routing import URLRouter
 from django.urls import path as url_path
 
 from bolt_ws import BoltAPI, DeclarationError, WebSocket
+from bolt_ws.routing import Router
 from tests.support import Connection, close, status, talk
 
 
@@ -203,3 +205,8 @@ def test_a_path_declared_twice_is_an_error(one: str, other: str) -> None:
 
 def test_paths_that_differ_in_their_converter_stand_side_by_side() -> None:
     assert len(make_api("/{x}", "/{x:int}", "/{x:uuid}").routes) == 3
+
+
+def test_servers_take_a_router_for_asgi() -> None:
+    router = Router([])
+    assert inspect.iscoroutinefunction(router.__call__)

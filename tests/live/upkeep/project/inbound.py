@@ -35,8 +35,9 @@ def blocking_stalls(websocket: BlockingWebSocket, name: str) -> None:
             time.sleep(0.1)
 
 
+# Its pauses take longer than the default grace, which begins as soon as the close is seen.
 @watched
-@api.websocket("/pauses/{name}")
+@api.websocket("/pauses/{name}", disconnect_grace=30)
 async def pauses(websocket: WebSocket, name: str, to: int, seconds: str) -> None:
     """Count to `to`, and pause now and then for one of `seconds`, separated by commas."""
     waits = itertools.cycle(map(float, seconds.split(",")))

@@ -169,6 +169,7 @@ class BoundedWebSocket(WebSocket):
         """Send a text message."""
         if not isinstance(data, str):
             raise TypeError(f"send_text() takes str, not {type(data).__qualname__}")
+        # As of any connection but for `_sending`; calling that would cost 0.1 of 9 us an echo.
         if not self._open:
             await self._open_for("send")
         self._sending += 1

@@ -21,6 +21,7 @@ from channels.db import database_sync_to_async
 
 from .exceptions import DeclarationError
 from .handshake import Handshake
+from .in_place import TookTooLong, within
 
 if TYPE_CHECKING:
     from .parameters import Binder
@@ -125,19 +126,16 @@ class Dependencies:
         cancelled: asyncio.CancelledError | None = None
         while self._exits:
             manager = self._exits.pop()
-            deadline = asyncio.timeout(TEARDOWN_TIMEOUT)
             details = (type(error), error, error.__traceback__) if error else (None, None, None)
             try:
-                async with deadline:
-                    if await manager.__aexit__(*details):
-                        error = None
+                if await within(TEARDOWN_TIMEOUT, manager.__aexit__(*details)):
+                    error = None
             except asyncio.CancelledError as raised:
                 cancelled = raised
+            except TookTooLong:
+                logger.error("A dependency took over %g s to end", TEARDOWN_TIMEOUT)
             except Exception as raised:
-                if deadline.expired() and isinstance(raised, TimeoutError):
-                    logger.error("A dependency took over %g s to end", TEARDOWN_TIMEOUT)
-                else:
-                    error = raised
+                error = raised
         if cancelled is not None:
             raise cancelled
         return error

@@ -23,6 +23,7 @@ from .exceptions import (
     WebSocketRejected,
 )
 from .handshake import Scope
+from .in_place import TookTooLong, within
 from .interruption import GoneOn, ShutDown
 from .states import CloseCode, WebSocketState, shorten_reason
 from .websocket import WebSocket
@@ -125,13 +126,9 @@ async def ask_handler(handler: ExceptionHandler, websocket: WebSocket, error: Ba
     """Return what an exception handler answers; before accept, it has as long as admission."""
     if websocket.state is not WebSocketState.CONNECTING:
         return await handler(websocket, error)
-    deadline = asyncio.timeout(get_settings().admission_timeout)
     try:
-        async with deadline:
-            return await handler(websocket, error)
-    except TimeoutError as late:
-        if not deadline.expired():
-            raise
+        return await within(get_settings().admission_timeout, handler(websocket, error))
+    except TookTooLong as late:
         raise too_late() from late
 
 
@@ -159,14 +156,12 @@ async def bounded(
     step: Awaitable[None], seconds: float, where: tuple[str, str, str], scope: Scope
 ) -> None:
     """Await a step of the cleanup for `seconds` at most. What it raises is logged only."""
-    limit = asyncio.timeout(seconds)
     try:
-        async with limit:
-            await step
+        await within(seconds, step)
     except WebSocketDisconnect:
         pass
     except Exception as error:
-        if limit.expired() and isinstance(error, TimeoutError):
+        if isinstance(error, TookTooLong):
             logger.error("%s of %s (%s) took over %g s and was given up", *where, seconds)
         else:
             logger.exception("Exception in %s of %s (%s)", *where)

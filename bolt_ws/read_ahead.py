@@ -153,9 +153,7 @@ class ReadAhead(Progress):
 
     def _has_arrived(self, event: Event, asked_at: float) -> bool:
         if event["type"] == "websocket.disconnect":
-            self._is_end_ahead = False
-            self._client_state = DISCONNECTED
-            self._end(event.get("code") or 1005, event.get("reason"), by_client=True)
+            self._take_disconnect(event)
         return self.admits(event, asked_at)
 
     async def wait_closed(self) -> None:

@@ -14,7 +14,7 @@ from .bounds import Bounds
 from .connection import current_task
 from .gate import Bucket, Gate, gate_for, pacer_for, size_of
 from .messaging import Messages
-from .servers import GONE, Event
+from .servers import MAY_BE_GONE, Event
 from .websocket import WebSocket
 
 
@@ -175,8 +175,8 @@ class BoundedWebSocket(WebSocket):
         self._sending += 1
         try:
             await self._send({"type": "websocket.send", "text": data})
-        except GONE as error:
-            raise self._lost() from error
+        except MAY_BE_GONE as error:
+            raise self._lost(error) from error
         finally:
             self._sending -= 1
         self.messages_sent += 1

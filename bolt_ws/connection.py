@@ -12,7 +12,7 @@ from .exceptions import UnexpectedFrame
 from .gate import size_of
 from .handshake import Scope
 from .read_ahead import ReadAhead
-from .servers import GONE, Event, Receive, Send, send_close
+from .servers import MAY_BE_GONE, Event, Receive, Send, is_gone, send_close
 from .states import WebSocketState, check_close
 from .steps import check_frame, out_of_order, step
 
@@ -111,8 +111,8 @@ class Connection(ReadAhead):
             await self._open_for("send")
         try:
             await self._send(event)
-        except GONE as error:
-            raise self._lost() from error
+        except MAY_BE_GONE as error:
+            raise self._lost(error) from error
         self.messages_sent += 1
         self.bytes_sent += size
 
@@ -165,8 +165,8 @@ class Connection(ReadAhead):
         send = self._advance(event)
         try:
             await send(event)
-        except GONE as error:
-            raise self._lost() from error
+        except MAY_BE_GONE as error:
+            raise self._lost(error) from error
 
     async def _accept_to_close(self, event: Event) -> bool:
         """Refuse the handshake with an accept and a close, if that is how; tell whether it is."""
@@ -226,10 +226,9 @@ class Connection(ReadAhead):
         try:
             await self._send(event)
             self._open = not self._ended
-        except GONE:
-            raise
-        except Exception:
-            self._application_state = CONNECTING  # the server took offence: nothing was accepted
+        except Exception as error:
+            if not is_gone(error):  # the server took offence: nothing was accepted
+                self._application_state = CONNECTING
             raise
         finally:  # cancelled, it is CONNECTED but not open: all that may follow is a close
             self._accepting.set_result(None)

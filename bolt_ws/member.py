@@ -11,7 +11,7 @@ from .answers import AnsweredConnection
 from .handshake import Scope
 from .in_place import as_coroutine
 from .outbox import Outbox, OutboxPolicy
-from .servers import GONE, Receive, Send, direct_sender, preparer
+from .servers import Receive, Send, direct_sender, is_gone, preparer
 
 if TYPE_CHECKING:
     from .rooms.frame import Frame
@@ -92,12 +92,12 @@ class Member(AnsweredConnection):
         except StopIteration:
             self.note_sent(frame.size)
             return None
-        except GONE:
-            self.note_loss()
-            return None
-        except Exception:
-            extra = self.log_fields.as_extra()
-            logger.exception("A broadcast did not reach %r", self, extra=extra)
+        except Exception as error:
+            if is_gone(error):
+                self.note_loss()
+            else:
+                extra = self.log_fields.as_extra()
+                logger.exception("A broadcast did not reach %r", self, extra=extra)
             return None
         outbox = self._make_outbox()
         outbox.stand_between(asyncio.current_task())

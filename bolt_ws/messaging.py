@@ -13,7 +13,7 @@ from .gate import size_of
 from .member import Member
 from .messages import Message, decode_json, encode_json
 from .rooms.envelopes import as_event
-from .servers import GONE, Event
+from .servers import MAY_BE_GONE, Event
 from .values import ValueType
 from .while_open import WhileOpen
 
@@ -146,8 +146,8 @@ class Messaging(Member):
             await self._open_for("send")
         try:
             await self._send({"type": "websocket.send", "text": data})
-        except GONE as error:
-            raise self._lost() from error
+        except MAY_BE_GONE as error:
+            raise self._lost(error) from error
         self.messages_sent += 1
         self.bytes_sent += len(data) if data.isascii() else size_of(data)
 

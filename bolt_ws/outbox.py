@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .exceptions import WebSocketDisconnect
 from .in_place import Rest
-from .servers import GONE, Event, Send
+from .servers import Event, Send, is_gone
 
 if TYPE_CHECKING:
     from .member import Member
@@ -186,11 +186,11 @@ class Outbox:
         except Exception as error:
             if waiter is not None:
                 _settle(waiter, error)
-            elif not isinstance(error, GONE) and not self._is_given_up:
+            elif not is_gone(error) and not self._is_given_up:
                 connection = self._connection
                 extra = connection.log_fields.as_extra()
                 logger.exception("A broadcast did not reach %r", connection, extra=extra)
-            if isinstance(error, GONE):
+            if is_gone(error):
                 self._lose(error)
         else:
             if waiter is None:

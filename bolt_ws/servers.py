@@ -15,8 +15,10 @@ Send = Callable[[Event], Awaitable[None]]
 HeaderItems = Iterable[tuple[str | bytes, str | bytes]]
 
 GONE = (OSError, Disconnected)
-"""What a server's `send` raises once the client is gone (ASGI specification 2.4). Daphne, between
-the client's close and its own notice of it, lets Autobahn's exception out."""
+MAY_BE_GONE = (*GONE, RuntimeError)
+"""What a server's `send` raises once the client is gone, if `is_gone` says so."""
+
+CLOSED_BY_SERVER = "after sending 'websocket.close'"
 
 DENIAL_EXTENSION = "websocket.http.response"
 PREPARED_EXTENSION = "bolt_ws.prepared"
@@ -75,6 +77,18 @@ def can_deny(scope: Mapping[str, Any]) -> bool:
     return DENIAL_EXTENSION in (scope.get("extensions") or {})
 
 
+def is_gone(error: BaseException) -> bool:
+    """Tell whether a server's `send` raised an error because the client is gone.
+
+    That is an `OSError` (ASGI specification 2.4). Daphne, between the client's close and its own
+    notice of it, lets Autobahn's exception out; uvicorn, which closes by itself after an
+    unanswered ping and for frames that are none, takes what we send then for our mistake.
+    """
+    return isinstance(error, GONE) or (
+        isinstance(error, RuntimeError) and CLOSED_BY_SERVER in str(error)
+    )
+
+
 async def send_close(send: Send, event: Event) -> None:
     """Send `websocket.close`, as 3000 + code where the server rejects the codes 1001 to 1015.
 
@@ -83,10 +97,8 @@ async def send_close(send: Send, event: Event) -> None:
     """
     try:
         await send(event)
-    except GONE:
-        raise
-    except Exception:
-        if not 1001 <= event["code"] <= 1015:
+    except Exception as error:
+        if is_gone(error) or not 1001 <= event["code"] <= 1015:
             raise
         await send({**event, "code": event["code"] + 3000})
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import jwt
+from autobahn.exception import Disconnected
 from django.conf import settings
 
 from bolt_ws import BoltAPI
@@ -21,6 +22,15 @@ Application = Callable[..., Awaitable[Any]]
 
 CONNECT: Event = {"type": "websocket.connect"}
 ACCEPT: Event = {"type": "websocket.accept", "subprotocol": None, "headers": []}
+
+GONE: list[Exception] = [
+    BrokenPipeError(),
+    OSError(),
+    Disconnected("Attempt to send on a closed protocol"),
+    RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."),
+]
+"""What servers raise where the client is gone: by the specification, Daphne, and uvicorn where it
+has closed the connection by itself."""
 
 
 def text(data: str) -> Event:

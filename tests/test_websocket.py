@@ -19,6 +19,7 @@ from bolt_ws import (
 from tests.support import (
     ACCEPT,
     CONNECT,
+    GONE,
     TIMEOUT,
     Connection,
     Event,
@@ -158,6 +159,7 @@ USES: list[tuple[str, Use]] = [
     ("iter_text", lambda ws: anext(ws.iter_text())),
     ("iter_json", lambda ws: anext(ws.iter_json())),
 ]
+SENDS = [*USES[:4], ("send_event", lambda ws: ws.send_event(text("a")))]
 uses = pytest.mark.parametrize("use", [use for _, use in USES], ids=[name for name, _ in USES])
 
 
@@ -579,11 +581,15 @@ async def test_use_after_the_end(who: str, use: Use) -> None:
     assert server.sent == sent
 
 
-@pytest.mark.parametrize("use", [use for _, use in USES[:4]], ids=[name for name, _ in USES[:4]])
-async def test_a_send_to_a_client_that_is_gone(use: Use) -> None:
+sends = pytest.mark.parametrize("use", [use for _, use in SENDS], ids=[name for name, _ in SENDS])
+
+
+@sends
+@pytest.mark.parametrize("error", GONE, ids=repr)
+async def test_a_send_to_a_client_that_is_gone(use: Use, error: Exception) -> None:
     async def gone(event: Event) -> None:
         if event["type"] != "websocket.accept":
-            raise BrokenPipeError
+            raise error
 
     websocket, _ = await accepted(on_send=gone)
     with pytest.raises(WebSocketDisconnect) as caught:
@@ -593,10 +599,24 @@ async def test_a_send_to_a_client_that_is_gone(use: Use) -> None:
     assert websocket.state is WebSocketState.DISCONNECTED
 
 
+@sends
+async def test_a_send_that_the_server_fails_for_another_reason(use: Use) -> None:
+    async def broken(event: Event) -> None:
+        if event["type"] != "websocket.accept":
+            raise RuntimeError("middleware is broken")
+
+    websocket, _ = await accepted(on_send=broken)
+    with pytest.raises(RuntimeError, match="middleware is broken") as caught:
+        await use(websocket)
+    assert not isinstance(caught.value, WebSocketDisconnect)
+    assert websocket.state is WebSocketState.CONNECTED
+
+
 @pytest.mark.parametrize("use", [lambda ws: ws.accept(), lambda ws: ws.close(1001)])
-async def test_an_answer_to_a_client_that_is_gone(use: Use) -> None:
+@pytest.mark.parametrize("error", GONE, ids=repr)
+async def test_an_answer_to_a_client_that_is_gone(use: Use, error: Exception) -> None:
     async def gone(event: Event) -> None:
-        raise OSError
+        raise error
 
     websocket, _ = bare(on_send=gone)
     await websocket.receive()

@@ -15,7 +15,7 @@ from bolt_ws.rooms.delivery import CROWDED, PATIENCE, TURN, Delivery, Parcel
 from bolt_ws.rooms.frame import Frame
 from tests.rooms import support
 from tests.rooms.support import Gate, enter, make_chat, part, texts, turns, until
-from tests.support import TIMEOUT, Event, close, make_scope
+from tests.support import GONE, TIMEOUT, Event, close, make_scope
 
 memory_layer = support.memory_layer
 
@@ -181,16 +181,19 @@ async def test_a_server_that_fails_fails_alone(
     assert all(each.member.is_open for each in broken)
 
 
-async def gone_at_once(event: Event) -> None:
-    raise ConnectionResetError("gone")
-
-
 async def gone_later(event: Event) -> None:
     await asyncio.sleep(0)
     raise ConnectionResetError("gone")
 
 
-@pytest.mark.parametrize("send", [gone_at_once, gone_later])
+def gone_with(error: Exception) -> Send:
+    async def send(event: Event) -> None:
+        raise error
+
+    return send
+
+
+@pytest.mark.parametrize("send", [*map(gone_with, GONE), gone_later])
 async def test_a_client_that_is_gone_is_noted_and_no_error(
     send: Send, caplog: pytest.LogCaptureFixture
 ) -> None:

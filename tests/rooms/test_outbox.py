@@ -25,6 +25,7 @@ from tests.rooms.support import (
 )
 from tests.support import (
     ACCEPT,
+    GONE,
     TIMEOUT,
     Connection,
     Event,
@@ -467,7 +468,7 @@ async def test_a_handler_whose_server_stays_busy_ends_all_the_same(
     await until(lambda: not other_tasks())
 
 
-@pytest.mark.parametrize("error", [ConnectionResetError("gone"), OSError("gone")])
+@pytest.mark.parametrize("error", GONE)
 async def test_a_client_that_goes_while_messages_wait_ends_the_connection(
     error: Exception, memory_layer: InMemoryChannelLayer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -56,6 +56,12 @@ async def resets(client: Client) -> None:
     client.writer.transport.abort()
 
 
+async def breaks(client: Client) -> None:
+    """Send what is no frame: the server closes, and waits for nobody."""
+    await client.write(b"\xff" * 16)
+    await client.ended()
+
+
 async def dies(client: Client) -> None:
     """Fall silent: read nothing, answer no ping, and leave the connection as it is."""
     transport = client.writer.transport

@@ -28,6 +28,17 @@ async def pushes(websocket: WebSocket, name: str) -> None:
 
 
 @watched
+@api.websocket("/hurries/{name}")
+async def hurries(websocket: WebSocket, name: str) -> None:
+    """Send in each turn of the event loop: also in that after the server itself has closed."""
+    with noted(name):
+        await websocket.send_text("begun")
+        while True:
+            await websocket.send_text("")
+            await asyncio.sleep(0)
+
+
+@watched
 @api.websocket("/sleeps/{name}")
 async def sleeps(websocket: WebSocket, name: str) -> None:
     with noted(name):
@@ -178,7 +189,8 @@ class HangingConsumer(Consumer):
     """Hang in the first message: Channels dispatches no disconnect meanwhile."""
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        with noted(name_in(self.scope)):
+        with noted(name_in(self.scope)) as record:
+            record.note("received", text_data)
             await asyncio.sleep(3600)
 
 

@@ -1,7 +1,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PORT ?= 8000
-WORKERS ?= auto
+# The live tests mostly wait: one process more than there are processors.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(1 + len(os.sched_getaffinity(0)))" 2>/dev/null || echo auto)
 ARGS ?=
 SECONDS ?= 600
 SEED ?=
@@ -25,7 +26,7 @@ help: ## Show this list
 	@echo
 	@echo "  ARGS=...     passed to pytest (test, test-matrix) or, such as --rounds 3, to bench"
 	@echo "  PORT=8000    where the demo listens"
-	@echo "  WORKERS=auto how many processes run the tests"
+	@echo "  WORKERS=3    how many processes run the tests; one more than processors if not given"
 	@echo "  TOXENV=...   runs only these environments of the matrix"
 	@echo "  SECONDS=600  how long the soak takes; SEED=... repeats one, LAYER=redis has a Redis in it"
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.live.server import DAPHNE, STOCK_DAPHNE, UVICORN, Kind, Server
 
+READ_STALL = 4  # seconds: no handler that only rests for a while rests so long
+
 Start = Callable[..., AbstractContextManager[list[Server]]]
 Options = dict[str, tuple[str, ...]]
 
@@ -55,5 +57,5 @@ def start_servers(tmp_path_factory: pytest.TempPathFactory) -> Start:
 @pytest.fixture(scope="session")
 def upkeep_servers(start_servers: Start) -> Iterator[list[Server]]:
     """Servers that are quick to give up a handler that does not receive."""
-    with start_servers(READ_STALL=2) as servers:
+    with start_servers(READ_STALL=READ_STALL) as servers:
         yield servers

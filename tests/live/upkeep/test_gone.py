@@ -29,6 +29,8 @@ from .conftest import Start
 from .project.gone import TAKES
 from .together import on_each, side_by_side
 
+pytestmark = pytest.mark.timing
+
 GRACE = 2.0  # seconds, the setting of these servers
 CANCEL_AGAIN = 3.0  # after which a handler that goes on is cancelled once more
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.live.flow.client import TEXT, Client, frame
@@ -19,10 +20,12 @@ from .client import (
     opened,
     told,
 )
+from .conftest import READ_STALL
 from .project.inbound import BUSY, SIZE
 from .together import on_all_servers, side_by_side
 
-STALL = 2.0  # seconds, `READ_STALL` of these servers
+pytestmark = pytest.mark.timing
+
 GRACE = 5.0  # seconds, the default
 READ_AHEAD = 200  # more messages than are read ahead, for a blocking handler too
 NUMBERS = 10_000
@@ -47,7 +50,7 @@ async def check_flood(server: Server, handler: str) -> None:
             flooding.cancel()
             await asyncio.wait([flooding])
     seen = await told(server, name)
-    assert_noticed(seen, begun_at, NOTICED_WITHIN + STALL + MARGIN)
+    assert_noticed(seen, begun_at, NOTICED_WITHIN + READ_STALL + MARGIN)
     assert_ended(seen, 1)
     assert seen.values("closed") == [1013], seen
 
@@ -211,15 +214,15 @@ async def check_a_close_is_seen_while_waiting(server: Server) -> None:
 
 
 async def check_a_burst_for_a_busy_handler(server: Server) -> None:
-    """Send as much as is allowed at once, and then as much as is allowed each second."""
+    """Send what is allowed at once, and then what is allowed each second, or a little less."""
     name = new_name()
-    numbers = [str(number) for number in range(10 + 14)]
+    numbers = [str(number) for number in range(8 + 12)]
     async with connected(server, f"/inbound/rate/bursts/{name}?busy={BUSY}") as client:
         assert await client.recv() == "begun"
-        for number in numbers[:10]:
+        for number in numbers[:8]:
             await client.send(number)
-        for number in numbers[10:]:
-            await asyncio.sleep(1 / 5)
+        for number in numbers[8:]:
+            await asyncio.sleep(1 / 4.5)
             await client.send(number)
         assert [await client.recv() for _ in numbers] == numbers
 

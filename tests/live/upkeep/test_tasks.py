@@ -3,6 +3,8 @@
 import asyncio
 import json
 
+import pytest
+
 from tests.live.rooms.client import Client, close_all
 from tests.live.server import Server, close_of, connected
 
@@ -19,6 +21,8 @@ from .client import (
     told,
 )
 from .together import on_all_servers, side_by_side
+
+pytestmark = pytest.mark.timing
 
 CONNECTIONS = 400
 AT_ONCE = 100

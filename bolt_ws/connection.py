@@ -15,6 +15,7 @@ from .read_ahead import ReadAhead
 from .servers import MAY_BE_GONE, Event, Receive, Send, is_gone, send_close
 from .states import WebSocketState, check_close
 from .steps import check_frame, out_of_order, step
+from .transports import Transport, transport_of
 
 if sys.version_info >= (3, 12):
     from asyncio import current_task
@@ -52,6 +53,11 @@ class Connection(ReadAhead):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting: asyncio.Future[None] | None = None
         self._was_accepted_unasked = False
+
+    @property
+    def transport(self) -> Transport | None:
+        """The socket, where the server does not see to a client that takes nothing."""
+        return transport_of(self._send)
 
     # The two primitives
 

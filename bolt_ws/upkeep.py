@@ -19,6 +19,7 @@ from .exceptions import AuthenticationFailed, Refusal
 from .interruption import GoneOn, Interruption, ShutDown
 from .redaction import shown
 from .registry import Departure, Entry
+from .transports import DRAIN_TIMEOUT, GIVEN_UP, Transport
 from .websocket import WebSocket
 
 logger = logging.getLogger("bolt_ws")
@@ -66,6 +67,7 @@ class Care:
         "_received",
         "_sending_since",
         "_sent",
+        "_transport",
         "_was_receiving",
         "_websocket",
         "entry",
@@ -74,6 +76,7 @@ class Care:
     def __init__(self, entry: Entry, bounds: Bounds, interruption: Interruption) -> None:
         self.entry = entry
         self._websocket = entry.websocket
+        self._transport = entry.websocket.transport
         self._bounds = bounds
         self._interruption = interruption
         self._expires_at = self._ends_at = math.inf
@@ -112,6 +115,8 @@ class Care:
         if websocket.ended_at is not None:
             self._look_at_the_end(websocket.ended_at, steady)
             return
+        if self._transport is not None and self._transport.is_closing:
+            self._transport.drop_if_stuck(steady, GIVEN_UP)
         if now >= self._expires_at or steady >= self._ends_at:
             self.entry.leave(Departure(4401, "token expired", _expired()))
         if steady < self._admitted_at:
@@ -180,6 +185,12 @@ class Care:
         self._cancelled_at = steady
         self._interruption.interrupt(GoneOn())
 
+    @property
+    def draining(self) -> Transport | None:
+        """The socket, if something is left there for the client to take."""
+        transport = self._transport
+        return transport if transport is not None and transport.is_draining else None
+
     def shut_down(self) -> None:
         """Cancel the handler, or what admits the connection: the server stops."""
         if not isinstance(self._interruption.reason, ShutDown):
@@ -196,6 +207,7 @@ class Upkeep:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.cares: dict[Entry, Care] = {}
+        self._draining: set[Transport] = set()
         self._ticker = ticker.ticker_of(loop)
         shutdown.listen(self)
 
@@ -204,18 +216,24 @@ class Upkeep:
 
     def add(self, care: Care) -> None:
         """Take care of a connection from now on."""
-        if not self.cares:
-            self._ticker.add(self._look)
+        self._ticker.add(self._look)
         self.cares[care.entry] = care
 
     def discard(self, entry: Entry) -> None:
         """Take care of a connection no longer."""
-        self.cares.pop(entry, None)
-        if not self.cares:
+        care = self.cares.pop(entry, None)
+        if care is not None and (transport := care.draining) is not None:
+            self._draining.add(transport)
+        self._rest()
+
+    def _rest(self) -> None:
+        if not self.cares and not self._draining:
             self._ticker.discard(self._look)
 
     def _look(self) -> None:
-        databases.look(steady_clock())
+        steady = steady_clock()
+        databases.look(steady)
+        self._look_at_the_draining(steady)
         self._look_at_some(iter(tuple(self.cares.values())))
 
     def _look_at_some(self, cares: Iterator[Care]) -> None:
@@ -229,6 +247,14 @@ class Upkeep:
             if count == TURN:
                 self.loop.call_soon(self._look_at_some, cares)
                 return
+
+    def _look_at_the_draining(self, steady: float) -> None:
+        for transport in tuple(self._draining):
+            if transport.is_draining:
+                transport.drop_if_stuck(steady, DRAIN_TIMEOUT)
+            else:
+                self._draining.discard(transport)
+        self._rest()
 
     def end_all(self) -> None:
         """Cancel all handlers: the server stops."""

@@ -56,6 +56,7 @@ LAYERS = [
     {"gate", "reader"},
     {"bounds"},
     {"databases", "scopes", "shutdown", "users"},
+    {"transports"},
     {"servers", "context", "exceptions", "conf", "redaction", "urls"},
     {"logs", "metrics", "signals"},
     {"states", "status", "lending", "ticker", "interruption", "while_open", "in_place"},

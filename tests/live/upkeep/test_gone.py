@@ -33,6 +33,7 @@ pytestmark = pytest.mark.timing
 
 GRACE = 2.0  # seconds, the setting of these servers
 CANCEL_AGAIN = 3.0  # after which a handler that goes on is cancelled once more
+DRAIN = 2.0  # seconds for our Daphne, which counts them in place of pings that stand behind
 
 PINGS = {
     DAPHNE.name: ("--ping-interval", "1", "--ping-timeout", "1"),
@@ -46,6 +47,7 @@ PINGS_WITHIN = {DAPHNE.name: 2.0 + 4.0, STOCK_DAPHNE.name: 3.0 + 2.0, UVICORN.na
 # The handlers, and what ends each of them: an exception, None for its own return.
 RAISED = {
     "pushes": {"WebSocketDisconnect", "WebSocketDisconnected"},
+    "pushes-much": {"CancelledError", "WebSocketDisconnect", "WebSocketDisconnected"},
     "hurries": {"WebSocketDisconnect", "WebSocketDisconnected"},
     "sleeps": {"CancelledError"},
     "receives": {"WebSocketDisconnect"},
@@ -71,7 +73,7 @@ WAYS: dict[str, Leave] = {each.__name__: each for each in (closes, drops, resets
 @pytest.fixture(scope="module")
 def pinging_servers(start_servers: Start) -> Iterator[list[Server]]:
     """Servers that soon give up a client which answers no ping."""
-    with start_servers(PINGS, DISCONNECT_GRACE=GRACE) as servers:
+    with start_servers(PINGS, DISCONNECT_GRACE=GRACE, DAPHNE_DRAIN_TIMEOUT=DRAIN) as servers:
         yield servers
 
 

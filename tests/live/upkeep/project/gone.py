@@ -28,6 +28,17 @@ async def pushes(websocket: WebSocket, name: str) -> None:
 
 
 @watched
+@api.websocket("/pushes-much/{name}")
+async def pushes_much(websocket: WebSocket, name: str) -> None:
+    """Send more than the network takes for a client that does not read."""
+    with noted(name):
+        await websocket.send_text("begun")
+        while True:
+            await websocket.send_bytes(bytes(65536))
+            await asyncio.sleep(0.005)
+
+
+@watched
 @api.websocket("/hurries/{name}")
 async def hurries(websocket: WebSocket, name: str) -> None:
     """Send in each turn of the event loop: also in that after the server itself has closed."""

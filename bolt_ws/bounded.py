@@ -11,7 +11,7 @@ from typing import Any
 
 from . import ticker
 from .bounds import Bounds
-from .connection import current_task
+from .connection import OTHERS_TURN, current_task
 from .gate import Bucket, Gate, gate_for, pacer_for, size_of
 from .messaging import Messages
 from .servers import MAY_BE_GONE, Event
@@ -179,8 +179,10 @@ class BoundedWebSocket(WebSocket):
             raise self._lost(error) from error
         finally:
             self._sending -= 1
-        self.messages_sent += 1
+        sent = self.messages_sent = self.messages_sent + 1
         self.bytes_sent += len(data) if data.isascii() else size_of(data)
+        if not sent & OTHERS_TURN:
+            await asyncio.sleep(0)
 
     async def _transmit(self, event: Event, size: int) -> None:
         self._sending += 1

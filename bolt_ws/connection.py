@@ -6,7 +6,7 @@ import asyncio
 import sys
 from asyncio import CancelledError
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from .exceptions import UnexpectedFrame
 from .gate import size_of
@@ -23,6 +23,13 @@ else:  # current_task(loop) costs 70 ns there and this 20, in each receive
     from asyncio.tasks import _current_tasks  # type: ignore[attr-defined]
 
     current_task = _current_tasks.get
+
+OTHERS_TURN: Final = 127
+"""A bit mask: after so many messages and one, a handler that only sends lets others have a turn.
+
+Stock Daphne's `send` never waits, and uvicorn's not while the client reads, or when it is gone: a
+handler that sends and awaits nothing else would have the event loop to itself for ever.
+"""
 
 CONNECTING = WebSocketState.CONNECTING
 CONNECTED = WebSocketState.CONNECTED
@@ -119,8 +126,10 @@ class Connection(ReadAhead):
             await self._send(event)
         except MAY_BE_GONE as error:
             raise self._lost(error) from error
-        self.messages_sent += 1
+        sent = self.messages_sent = self.messages_sent + 1
         self.bytes_sent += size
+        if not sent & OTHERS_TURN:
+            await asyncio.sleep(0)
 
     async def _next_within(self, seconds: float | None, wanted: str | None) -> Any:
         """Return what `_next` returns. Raises `TimeoutError` if nothing comes so long."""

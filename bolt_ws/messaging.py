@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import CancelledError
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine
-from typing import Any, Final, Literal, Self
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, MutableMapping
+from typing import Any, Literal, Self
 
-from .connection import current_task
+from .connection import OTHERS_TURN, current_task
 from .exceptions import WebSocketDisconnect
 from .gate import size_of
 from .member import Member
@@ -18,9 +18,6 @@ from .values import ValueType
 from .while_open import WhileOpen
 
 Mode = Literal["text", "binary"]
-
-TURN: Final = 100
-"""Values of a stream after which others have a turn."""
 
 
 class Messaging(Member):
@@ -132,10 +129,16 @@ class Messaging(Member):
         """
         if isinstance(message, Message):
             await self._send_message(message)
-        elif self._send_type is None:
+        elif self._send_type is not None:
+            await self.send_event(self._send_type.encode(message))
+        elif isinstance(message, MutableMapping):
             await self.send_event(message)
         else:
-            await self.send_event(self._send_type.encode(message))
+            kind = type(message).__qualname__
+            raise TypeError(
+                f"send() takes an ASGI message or a Message where the endpoint has no send_type, "
+                f"not {kind}: send_text(), send_bytes() and send_json() take the rest"
+            )
 
     async def send_text(self, data: str) -> None:
         """Send a text message."""
@@ -148,8 +151,10 @@ class Messaging(Member):
             await self._send({"type": "websocket.send", "text": data})
         except MAY_BE_GONE as error:
             raise self._lost(error) from error
-        self.messages_sent += 1
+        sent = self.messages_sent = self.messages_sent + 1
         self.bytes_sent += len(data) if data.isascii() else size_of(data)
+        if not sent & OTHERS_TURN:
+            await asyncio.sleep(0)
 
     def send_bytes(self, data: bytes) -> Coroutine[Any, Any, None]:
         """Send a binary message."""
@@ -180,12 +185,8 @@ class Messaging(Member):
             await self.open_for_use("send")
             self._see_the_end()
             async with WhileOpen(self):
-                count = 0
                 async for value in iterator:
                     await self._send_value(value)
-                    count += 1
-                    if count % TURN == 0:  # the iterator may never wait, nor the server
-                        await asyncio.sleep(0)
         finally:
             close = getattr(iterator, "aclose", None)
             if close is not None:

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
 import pytest
@@ -58,6 +58,33 @@ async def test_a_handler_that_only_sends(clock: Clock) -> None:
     connection.leave(1001, "away")
     await connection.end()
     assert seen == [(1001, "away", False, WebSocketState.DISCONNECTED)]
+    assert connection.terminal == []
+
+
+SENDS: dict[str, Callable[[WebSocket], Awaitable[None]]] = {
+    "send_text": lambda websocket: websocket.send_text("more"),
+    "send_bytes": lambda websocket: websocket.send_bytes(b"more"),
+    "send_json": lambda websocket: websocket.send_json("more"),
+    "send": lambda websocket: websocket.send(text("more")),
+    "send_event": lambda websocket: websocket.send_event(text("more")),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"max_message_size": 100}], ids=["bare", "bounded"])
+@pytest.mark.parametrize("send", SENDS.values(), ids=SENDS)
+async def test_one_that_awaits_nothing_but_its_sends(
+    clock: Clock, send: Callable[[WebSocket], Awaitable[None]], options: dict[str, Any]
+) -> None:
+    """Others have their turns, though the server's send never waits."""
+
+    async def handler(websocket: WebSocket) -> None:
+        for _ in range(1_000_000):
+            await send(websocket)
+        raise AssertionError("nobody else had a turn")
+
+    connection = await opened(serve(handler, **options))
+    connection.leave()
+    await connection.end()
     assert connection.terminal == []
 
 

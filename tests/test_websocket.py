@@ -340,6 +340,15 @@ async def test_malformed_json_leaves_it_usable() -> None:
     assert await websocket.receive_json() == []
 
 
+@pytest.mark.parametrize("message", ["text", b"bytes", ["a", "list"], None, 7])
+async def test_what_is_no_asgi_message(message: Any) -> None:
+    websocket, server = await accepted()
+    kind = type(message).__name__
+    with pytest.raises(TypeError, match=rf"send\(\) takes an ASGI message .*, not {kind}: send_t"):
+        await websocket.send(message)
+    assert server.sent == [ACCEPT]
+
+
 async def test_what_json_cannot_hold_sends_nothing() -> None:
     websocket, server = await accepted()
     with pytest.raises(TypeError):

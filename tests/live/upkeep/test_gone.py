@@ -48,6 +48,7 @@ PINGS_WITHIN = {DAPHNE.name: 2.0 + 4.0, STOCK_DAPHNE.name: 3.0 + 2.0, UVICORN.na
 RAISED = {
     "pushes": {"WebSocketDisconnect", "WebSocketDisconnected"},
     "pushes-much": {"CancelledError", "WebSocketDisconnect", "WebSocketDisconnected"},
+    "floods": {"WebSocketDisconnect", "WebSocketDisconnected"},
     "hurries": {"WebSocketDisconnect", "WebSocketDisconnected"},
     "sleeps": {"CancelledError"},
     "receives": {"WebSocketDisconnect"},
@@ -81,7 +82,7 @@ async def test_a_gone_client_is_noticed_by_any_handler(pinging_servers: list[Ser
     async def check(server: Server) -> None:
         work = {
             f"{handler} when the client {way}": check_end(server, handler, way)
-            for handler in sorted(RAISED.keys() - {"hurries"})
+            for handler in sorted(RAISED.keys() - {"floods", "hurries"})
             for way in WAYS
         }
         for way in WAYS:
@@ -92,6 +93,8 @@ async def test_a_gone_client_is_noticed_by_any_handler(pinging_servers: list[Ser
             work[f"receives-slowly when the client {way}"] = check_slow(server, way)
             work[f"receives-steadily when the client {way}"] = check_backlog(server, way)
         work["hurries when the client breaks"] = check_end(server, "hurries", "breaks")
+        for way in ("closes", "drops"):
+            work[f"floods when the client {way}"] = check_end(server, "floods", way)
         await side_by_side(work)
 
     await on_each(pinging_servers, check)

@@ -39,6 +39,16 @@ async def pushes_much(websocket: WebSocket, name: str) -> None:
 
 
 @watched
+@api.websocket("/floods/{name}")
+async def floods(websocket: WebSocket, name: str) -> None:
+    """Send, and wait for nothing else."""
+    with noted(name):
+        await websocket.send_text("begun")
+        while True:
+            await websocket.send_text("more")
+
+
+@watched
 @api.websocket("/hurries/{name}")
 async def hurries(websocket: WebSocket, name: str) -> None:
     """Send in each turn of the event loop: also in that after the server itself has closed."""

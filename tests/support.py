@@ -12,6 +12,7 @@ from django.conf import settings
 
 from bolt_ws import BoltAPI
 from bolt_ws.rooms.hubs import _hubs
+from bolt_ws.servers import END_EXTENSION
 from bolt_ws.testing.server_end import ServerEnd
 
 TIMEOUT = 5.0
@@ -145,6 +146,18 @@ class Connection(ServerEnd):
             if event["type"] == "websocket.close"
             or (event["type"] == "websocket.http.response.body" and not event.get("more_body"))
         ]
+
+
+class TellingConnection(Connection):
+    """A connection whose server knows its end before the application has read it, as Daphne."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scope.setdefault("extensions", {})[END_EXTENSION] = {"ask": self.ask_for_end}
+
+    def ask_for_end(self) -> tuple[int, str] | None:
+        last = self._inbound[-1] if self._inbound else {"type": ""}
+        return (last["code"], last["reason"]) if last["type"] == "websocket.disconnect" else None
 
 
 async def talk(

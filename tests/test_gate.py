@@ -21,10 +21,9 @@ from bolt_ws import (
 )
 from bolt_ws.bounds import Bounds
 from bolt_ws.gate import Bucket, Gate, gate_for, pacer_for, size_of
-from bolt_ws.servers import END_EXTENSION
 from bolt_ws.testing import AsyncTestClient
 from tests.identities import Clock, eventually, nothing_left, opened
-from tests.support import ACCEPT, Connection, close, serve, text
+from tests.support import ACCEPT, Connection, TellingConnection, close, serve, text
 from tests.ticks import reader_tasks, ticks
 
 clean = pytest.fixture(nothing_left, autouse=True)
@@ -462,7 +461,7 @@ async def test_a_reader_that_drops_while_the_handler_waits_lets_nothing_past(
     await turns()
     for dropped in (1, 2, 3):
         connection.put("over")
-        await eventually(lambda: held[0].dropped == dropped)  # noqa: B023
+        await eventually(lambda dropped=dropped: held[0].dropped == dropped)
     assert seen == []
     connection.leave()
     await connection.end()
@@ -497,7 +496,7 @@ async def test_nor_one_that_drops_while_nobody_waits_any_more(clock: Clock, stea
     await turns()
     for dropped in (2, 3):
         connection.put("over")
-        await eventually(lambda: held[0].dropped == dropped)  # noqa: B023
+        await eventually(lambda dropped=dropped: held[0].dropped == dropped)
     connection.leave()
     await connection.end()
     assert seen == []
@@ -617,19 +616,7 @@ async def test_the_end_is_noticed_while_a_receive_waits_for_its_token(
     assert seen == ["a", "b", "c", 1001]
 
 
-class Telling(Connection):
-    """A server that knows the end of its connection before the application has read it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.scope.setdefault("extensions", {})[END_EXTENSION] = {"ask": self.ask_for_end}
-
-    def ask_for_end(self) -> tuple[int, str] | None:
-        last = self._inbound[-1] if self._inbound else {"type": ""}
-        return (last["code"], "") if last["type"] == "websocket.disconnect" else None
-
-
-@pytest.mark.parametrize("server", [Connection, Telling])
+@pytest.mark.parametrize("server", [Connection, TellingConnection])
 @pytest.mark.parametrize("is_blocking", [False, True])
 async def test_an_end_behind_which_nothing_is_left_waits_for_no_token(
     server: type[Connection], is_blocking: bool

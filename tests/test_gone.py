@@ -24,10 +24,18 @@ from bolt_ws import (
 )
 from bolt_ws.auth import Guard
 from bolt_ws.interruption import Interruption
-from bolt_ws.servers import END_EXTENSION
 from bolt_ws.testing import AsyncTestClient
 from tests.identities import Clock, Named, eventually, listen, nothing_left, opened
-from tests.support import ACCEPT, TIMEOUT, Connection, close, make_scope, serve, text
+from tests.support import (
+    ACCEPT,
+    TIMEOUT,
+    Connection,
+    TellingConnection,
+    close,
+    make_scope,
+    serve,
+    text,
+)
 from tests.ticks import reader_tasks, ticks
 
 clean = pytest.fixture(nothing_left, autouse=True)
@@ -329,20 +337,6 @@ async def test_a_client_that_leaves_before_accept(clock: Clock) -> None:
 # A server that tells of the end before all is read
 
 
-class Telling(Connection):
-    """A server that knows the end of its connection before the application has read it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.scope.setdefault("extensions", {})[END_EXTENSION] = {"ask": self.ask_for_end}
-
-    def ask_for_end(self) -> tuple[int, str] | None:
-        last = self._inbound[-1] if self._inbound else {"type": ""}
-        if last["type"] != "websocket.disconnect":
-            return None
-        return last["code"], last["reason"]
-
-
 MANY = [str(number) for number in range(200)]
 
 
@@ -377,7 +371,7 @@ async def test_an_end_behind_more_than_is_read_ahead(clock: Clock, way: str) -> 
         sent_too_late.append(f"{raised.value.code} {websocket.close_reason}")
         seen.extend(websocket.iter_text())
 
-    connection = Telling(serve(plain if way == "blocking" else coroutine, read_ahead=5))
+    connection = TellingConnection(serve(plain if way == "blocking" else coroutine, read_ahead=5))
     assert await connection.next() == ACCEPT
     connection.put(*MANY)
     connection.leave(1001, "away")
@@ -410,7 +404,7 @@ async def test_such_an_end_ends_a_wait_and_a_stream(clock: Clock) -> None:
         await websocket.send_stream(values(websocket))
 
     for path in ("/wait", "/stream"):
-        connection = Telling(api.as_asgi(), path)
+        connection = TellingConnection(api.as_asgi(), path)
         assert await connection.next() == ACCEPT
         connection.put(*MANY)
         connection.leave(4001)
@@ -431,13 +425,13 @@ async def test_such_an_end_in_admission(clock: Clock) -> None:
         with pytest.raises(WebSocketDisconnected):
             await websocket.accept()
 
-    connection = Telling(serve(handler, guards=[Slow()]))
+    connection = TellingConnection(serve(handler, guards=[Slow()]))
     assert await connection.end() == []
     assert seen == [(WebSocketState.DISCONNECTED, 1006)]
 
 
 async def test_a_server_that_tells_of_no_end_is_read_as_ever(clock: Clock) -> None:
-    connection = Telling(serve(listen))
+    connection = TellingConnection(serve(listen))
     assert await connection.next() == ACCEPT
     connection.put("a")
     await ticks(4)

@@ -762,6 +762,28 @@ BOUNDS = {
 }
 
 
+async def received_somehow(
+    websocket: WebSocket, server: Server, count: int
+) -> tuple[list[str], WebSocketDisconnect]:
+    """Receive all that is said, while readers start and stop, and return it, and how it ended."""
+    server.inbound.append({"type": "websocket.connect"})
+    await websocket.accept()
+    speaking = asyncio.create_task(server.say(count))
+    ticking = asyncio.create_task(tick_somehow(websocket, server.chance))
+    got: list[str] = []
+
+    async def receive_all() -> None:
+        while True:
+            await receive_somehow(websocket, server.chance, got)
+
+    async with asyncio.timeout(20):
+        with pytest.raises(WebSocketDisconnect) as raised:
+            await receive_all()
+        await speaking
+    ticking.cancel()
+    return got, raised.value
+
+
 @pytest.mark.parametrize("bounds", BOUNDS)
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_interleaves_nothing_is_lost_nor_doubled(bounds: str, seed: int) -> None:
@@ -772,22 +794,8 @@ async def test_whatever_interleaves_nothing_is_lost_nor_doubled(bounds: str, see
     websocket.read_ahead_limit = BOUNDS[bounds].read_ahead
     if isinstance(websocket, BoundedWebSocket):
         websocket.bound_by(BOUNDS[bounds])
-    server.inbound.append({"type": "websocket.connect"})
-    await websocket.accept()
-    speaking = asyncio.create_task(server.say(1000))
-    ticking = asyncio.create_task(tick_somehow(websocket, chance))
-    got: list[str] = []
-
-    async def receive_all() -> None:
-        while True:
-            await receive_somehow(websocket, chance, got)
-
-    async with asyncio.timeout(20):
-        with pytest.raises(WebSocketDisconnect) as raised:
-            await receive_all()
-        await speaking
-    ticking.cancel()
-    assert (raised.value.code, raised.value.reason) == (4002, "bye")
+    got, end = await received_somehow(websocket, server, 1000)
+    assert (end.code, end.reason) == (4002, "bye")
     assert got == [str(number) for number in range(1000)]
     assert reader_tasks() == []
     websocket.forget()
@@ -818,21 +826,7 @@ async def test_whatever_interleaves_nothing_goes_past_the_gate(seed: int) -> Non
     websocket.read_ahead_limit = 3
     websocket.bound_by(Bounds(read_ahead=3, max_message_size=1000))
     gate = websocket._gate = Moody(chance)
-    server.inbound.append({"type": "websocket.connect"})
-    await websocket.accept()
-    speaking = asyncio.create_task(server.say(500))
-    ticking = asyncio.create_task(tick_somehow(websocket, chance))
-    got: list[str] = []
-
-    async def receive_all() -> None:
-        while True:
-            await receive_somehow(websocket, chance, got)
-
-    async with asyncio.timeout(20):
-        with pytest.raises(WebSocketDisconnect):
-            await receive_all()
-        await speaking
-    ticking.cancel()
+    got, _ = await received_somehow(websocket, server, 500)
     assert got == gate.admitted
     assert len(got) + websocket.dropped == 500
     websocket.forget()

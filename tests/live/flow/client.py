@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
@@ -23,6 +23,24 @@ def frame(data: bytes, opcode: int = BINARY) -> bytes:
     else:
         head += bytes([0x80 | 127]) + len(data).to_bytes(8, "big")
     return head + bytes(4) + data
+
+
+def take_frames(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
+    """Take the whole frames out of what has come from a server: the first byte, and the data."""
+    at = 0
+    while len(buffer) >= at + 2:
+        first, size, begin = buffer[at], buffer[at + 1], at + 2
+        if size == 126:
+            begin = at + 4
+            size = int.from_bytes(buffer[at + 2 : begin], "big")
+        elif size == 127:
+            begin = at + 10
+            size = int.from_bytes(buffer[at + 2 : begin], "big")
+        if len(buffer) < begin + size:
+            break
+        at = begin + size
+        yield first, bytes(buffer[begin:at])
+    del buffer[:at]
 
 
 def close_frame(code: int, reason: str = "") -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
-from tests.live.flow.client import CLOSE, PING, PONG, TEXT, close_frame, frame, upgrade
+from tests.live.flow.client import CLOSE, PING, PONG, TEXT, close_frame, frame, take_frames, upgrade
 
 WITHIN = 10.0  # seconds for one answer
 HEAD_END = b"\r\n\r\n"
@@ -63,24 +63,12 @@ class Client(asyncio.Protocol):
                 return
             del buffer[: len(head) + len(end)]
             self.opened.set_result(None)
-        self._take_frames()
+        for first, payload in take_frames(buffer):
+            self._take(first, payload)
         if self._enough is not None and len(self.received) >= self._wanted:
             if not self._enough.done():
                 self._enough.set_result(None)
             self._enough = None
-
-    def _take_frames(self) -> None:
-        buffer, at = self._data, 0
-        while len(buffer) >= at + 2:
-            opcode, size, begin = buffer[at], buffer[at + 1], at + 2
-            if size == 126:
-                begin = at + 4
-                size = int.from_bytes(buffer[at + 2 : begin], "big")
-            if len(buffer) < begin + size:
-                break
-            at = begin + size
-            self._take(opcode, bytes(buffer[begin:at]))
-        del buffer[:at]
 
     def _take(self, opcode: int, payload: bytes) -> None:
         assert opcode & 0x80, "a fragment"

@@ -7,7 +7,17 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from tests.live.flow.client import BINARY, CLOSE, PING, PONG, TEXT, close_frame, frame, upgrade
+from tests.live.flow.client import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    close_frame,
+    frame,
+    take_frames,
+    upgrade,
+)
 
 HEAD_END = b"\r\n\r\n"
 ANSWERED_WITHIN = 30.0  # seconds for an answer of a server that thousands ask
@@ -103,29 +113,14 @@ class Client(asyncio.Protocol):
             self.status = int(head.split(b" ")[1])
             del self._data[: len(head) + len(end)]
         if self.status == 101:
-            self._take_frames()
+            for first, payload in take_frames(self._data):
+                self._take(first, payload)
         self._wake()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-    def _take_frames(self) -> None:
-        buffer, at = self._data, 0
-        while len(buffer) >= at + 2:
-            opcode, size, begin = buffer[at], buffer[at + 1], at + 2
-            if size == 126:
-                begin = at + 4
-                size = int.from_bytes(buffer[at + 2 : begin], "big")
-            elif size == 127:
-                begin = at + 10
-                size = int.from_bytes(buffer[at + 2 : begin], "big")
-            if len(buffer) < begin + size:
-                break
-            at = begin + size
-            self._take(opcode, bytes(buffer[begin:at]))
-        del buffer[:at]
 
     def _take(self, head: int, payload: bytes) -> None:
         opcode = head & 0x0F

@@ -54,12 +54,8 @@ demo: $(RUNTIME) ## Serve the demo project on http://127.0.0.1:$PORT/
 	@echo "Demo: http://127.0.0.1:$(PORT)/ (Ctrl-C stops it)"
 	@exec $(BIN)/daphne -b 127.0.0.1 -p $(PORT) demo_project.asgi:application
 
-# A whole file goes to one worker, so that a server a file starts is started
-# once. Tests that measure time run after that, alone. Exit code 5 of that second
-# run means that ARGS selected no such test.
 test: lint ## Lint, run the tests in parallel, then those that measure time
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not timing" $(ARGS)
-	$(BIN)/pytest -m timing $(ARGS) || [ $$? -eq 5 ]
+	PYTEST=$(BIN)/pytest sh tests/run.sh $(WORKERS) $(ARGS)
 
 lint: $(DEV) ## Check style, formatting and types
 	$(BIN)/ruff check .

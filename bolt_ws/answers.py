@@ -15,7 +15,7 @@ from .connection import Connection
 from .denial import send_response
 from .exceptions import Refusal, WebSocketDisconnect, WebSocketException, WebSocketRejected
 from .messages import encode_json
-from .servers import DENIAL_EXTENSION, MAY_BE_GONE, Event, HeaderItems, can_deny, encode_headers
+from .servers import DENIAL_EXTENSION, Event, HeaderItems, can_deny, encode_headers, is_gone
 from .states import CloseCode, WebSocketState, check_close, shorten_reason
 
 
@@ -114,9 +114,11 @@ class AnsweredConnection(Connection):
         try:
             await self._send(accept)
             await self._send_close(event)
-        except MAY_BE_GONE as error:
+        except Exception as error:
+            if not is_gone(error):
+                raise
             self.close_code = None  # it was not delivered
-            raise self._lost(error) from error
+            raise self._lost() from error
         finally:
             self._accepting.set_result(None)
             self._accepting = None

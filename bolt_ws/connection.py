@@ -12,7 +12,7 @@ from .exceptions import UnexpectedFrame
 from .gate import size_of
 from .handshake import Scope
 from .read_ahead import ReadAhead
-from .servers import MAY_BE_GONE, Event, Receive, Send, is_gone, send_close
+from .servers import Event, Receive, Send, is_gone, send_close
 from .states import WebSocketState, check_close
 from .steps import check_frame, out_of_order, step
 from .transports import Transport, transport_of
@@ -24,8 +24,8 @@ else:  # current_task(loop) costs 70 ns there and this 20, in each receive
 
     current_task = _current_tasks.get
 
-OTHERS_TURN: Final = 127
-"""A bit mask: after so many messages and one, a handler that only sends lets others have a turn.
+TURN: Final = 127
+"""Messages before that at which a handler that only sends lets others have a turn: a bit mask.
 
 Stock Daphne's `send` never waits, and uvicorn's not while the client reads, or when it is gone: a
 handler that sends and awaits nothing else would have the event loop to itself for ever.
@@ -120,16 +120,16 @@ class Connection(ReadAhead):
 
     async def _transmit(self, event: Event, size: int) -> None:
         """Send a `websocket.send` that is known to be well formed, of so many bytes."""
-        if not self._open:
-            await self._open_for("send")
+        if not self._open or self.messages_sent & TURN == TURN:
+            await self._before_send()
         try:
             await self._send(event)
-        except MAY_BE_GONE as error:
-            raise self._lost(error) from error
-        sent = self.messages_sent = self.messages_sent + 1
+        except Exception as error:
+            if not is_gone(error):
+                raise
+            raise self._lost() from error
+        self.messages_sent += 1
         self.bytes_sent += size
-        if not sent & OTHERS_TURN:
-            await asyncio.sleep(0)
 
     async def _next_within(self, seconds: float | None, wanted: str | None) -> Any:
         """Return what `_next` returns. Raises `TimeoutError` if nothing comes so long."""
@@ -180,8 +180,10 @@ class Connection(ReadAhead):
         send = self._advance(event)
         try:
             await send(event)
-        except MAY_BE_GONE as error:
-            raise self._lost(error) from error
+        except Exception as error:
+            if not is_gone(error):
+                raise
+            raise self._lost() from error
 
     async def _accept_to_close(self, event: Event) -> bool:
         """Refuse the handshake with an accept and a close, if that is how; tell whether it is."""
@@ -257,6 +259,15 @@ class Connection(ReadAhead):
             await send_close(self._send, event)
         finally:
             self._wake()
+
+    async def _before_send(self) -> None:
+        """Let others have a turn, if it is theirs, and see that the connection is open.
+
+        Before, and not after: a cancellation while they have it means that nothing was sent.
+        """
+        if self.messages_sent & TURN == TURN:
+            await asyncio.sleep(0)
+        await self._open_for("send")
 
     async def _open_for(self, action: str) -> None:
         """See that the connection is open before it is used, or raise what is in the way."""

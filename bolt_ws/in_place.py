@@ -70,6 +70,8 @@ async def within(seconds: float, awaitable: Any) -> Any:
         async with limit:
             return await Rest(coroutine, waits_for)
     except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise TookTooLong from error
+        if limit.expired():
+            raise TookTooLong from error
+        if isinstance(error, TookTooLong):  # that of a `within` inside
+            raise TimeoutError from error
+        raise

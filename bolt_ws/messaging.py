@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import CancelledError
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine, MutableMapping
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Mapping
 from typing import Any, Literal, Self
 
-from .connection import OTHERS_TURN, current_task
+from .connection import TURN, current_task
 from .exceptions import WebSocketDisconnect
 from .gate import size_of
 from .member import Member
 from .messages import Message, decode_json, encode_json
 from .rooms.envelopes import as_event
-from .servers import MAY_BE_GONE, Event
+from .servers import Event, is_gone
 from .values import ValueType
 from .while_open import WhileOpen
 
@@ -131,8 +130,8 @@ class Messaging(Member):
             await self._send_message(message)
         elif self._send_type is not None:
             await self.send_event(self._send_type.encode(message))
-        elif isinstance(message, MutableMapping):
-            await self.send_event(message)
+        elif isinstance(message, Mapping):
+            await self.send_event(dict(message))
         else:
             kind = type(message).__qualname__
             raise TypeError(
@@ -145,16 +144,16 @@ class Messaging(Member):
         if not isinstance(data, str):
             raise TypeError(f"send_text() takes str, not {type(data).__qualname__}")
         # This is `_transmit`, a call of which would cost 5% of an echo's two halves.
-        if not self._open:
-            await self._open_for("send")
+        if not self._open or self.messages_sent & TURN == TURN:
+            await self._before_send()
         try:
             await self._send({"type": "websocket.send", "text": data})
-        except MAY_BE_GONE as error:
-            raise self._lost(error) from error
-        sent = self.messages_sent = self.messages_sent + 1
+        except Exception as error:
+            if not is_gone(error):
+                raise
+            raise self._lost() from error
+        self.messages_sent += 1
         self.bytes_sent += len(data) if data.isascii() else size_of(data)
-        if not sent & OTHERS_TURN:
-            await asyncio.sleep(0)
 
     def send_bytes(self, data: bytes) -> Coroutine[Any, Any, None]:
         """Send a binary message."""

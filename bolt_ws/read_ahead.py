@@ -11,7 +11,7 @@ from .exceptions import WebSocketDisconnect
 from .handshake import Scope
 from .progress import DISCONNECTED, Progress
 from .reader import Reader
-from .servers import Event, Receive, end_asker, is_gone, is_read_without_end
+from .servers import Event, Receive, end_asker, is_read_without_end
 
 
 class Traffic(NamedTuple):
@@ -186,13 +186,7 @@ class ReadAhead(Progress):
         self._is_end_ahead = False
         self._end(event.get("code") or 1005, event.get("reason"), by_client=True)
 
-    def _lost(self, error: Exception | None = None) -> WebSocketDisconnect:
-        """Return what a send raises now that the client is gone.
-
-        Raises what the server has raised where that means something else.
-        """
-        if error is not None and not is_gone(error):
-            raise error
+    def _lost(self) -> WebSocketDisconnect:
         self.ask_server()  # it may know how, and have what the client sent before it left
         self._client_state = DISCONNECTED
         self._end(1006, None, by_client=True)

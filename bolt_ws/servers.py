@@ -15,8 +15,6 @@ Send = Callable[[Event], Awaitable[None]]
 HeaderItems = Iterable[tuple[str | bytes, str | bytes]]
 
 GONE = (OSError, Disconnected)
-MAY_BE_GONE = (*GONE, RuntimeError)
-"""What a server's `send` raises once the client is gone, if `is_gone` says so."""
 
 CLOSED_BY_SERVER = "after sending 'websocket.close'"
 

@@ -7,9 +7,14 @@ on the way to it, neither a disconnect nor an error ever follows, and the socket
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+import sys
+from typing import Any, Final
 
 from .servers import Send
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 GIVEN_UP: Final = 2.0
 """Seconds for the client to take something after the server has given it up by itself."""
@@ -38,22 +43,46 @@ class Transport:
         """Whether something waits for the client."""
         return self._transport.get_write_buffer_size() > 0
 
+    @property
+    def pending(self) -> int:
+        """The bytes that the client has not taken, here and in the system's own buffer.
+
+        Of a client that reads slowly, that alone may hold so much that nothing leaves ours for
+        minutes.
+        """
+        return self._transport.get_write_buffer_size() + _unsent(self._transport)
+
     def drop_if_stuck(self, steady: float, seconds: float) -> None:
         """Drop the connection if nothing has left for so long. The server then tells its end."""
-        pending = self._transport.get_write_buffer_size()
+        pending = self.pending
         if self._pending_since is None or pending < self._pending:
             self._pending, self._pending_since = pending, steady
         elif steady - self._pending_since >= seconds:
             self._transport.abort()
 
 
+def _unsent(transport: asyncio.Transport) -> int:
+    """Return the bytes that the system holds for the client, 0 where it does not say."""
+    own = transport.get_extra_info("socket")
+    if sys.platform == "win32" or own is None:
+        return 0
+    try:
+        answer = fcntl.ioctl(own.fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # it is closed, or no TCP socket
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
+
+
 def transport_of(send: Send) -> Transport | None:
     """Return the socket of a connection that is an asyncio protocol: the server is uvicorn.
 
-    None elsewhere: Daphne drops such a client by itself. And where middleware has wrapped `send`.
+    None elsewhere: Daphne drops such a client by itself, asyncio one over TLS 30 s after the close.
+    And where middleware has wrapped `send`.
     """
-    protocol = getattr(send, "__self__", None)
+    protocol: Any = getattr(send, "__self__", None)
     transport = getattr(protocol, "transport", None)
     if transport is None or not isinstance(protocol, asyncio.Protocol):
+        return None
+    if transport.get_extra_info("sslcontext") is not None:  # it does not tell what waits
         return None
     return Transport(transport)

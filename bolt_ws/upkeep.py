@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from . import databases, shutdown, ticker
 from .bounds import Bounds
@@ -67,16 +67,16 @@ class Care:
         "_received",
         "_sending_since",
         "_sent",
-        "_transport",
         "_was_receiving",
         "_websocket",
         "entry",
+        "transport",
     )
 
     def __init__(self, entry: Entry, bounds: Bounds, interruption: Interruption) -> None:
         self.entry = entry
         self._websocket = entry.websocket
-        self._transport = entry.websocket.transport
+        self.transport = entry.websocket.transport
         self._bounds = bounds
         self._interruption = interruption
         self._expires_at = self._ends_at = math.inf
@@ -115,8 +115,8 @@ class Care:
         if websocket.ended_at is not None:
             self._look_at_the_end(websocket.ended_at, steady)
             return
-        if self._transport is not None and self._transport.is_closing:
-            self._transport.drop_if_stuck(steady, GIVEN_UP)
+        if self.transport is not None and self.transport.is_closing:
+            self.transport.drop_if_stuck(steady, GIVEN_UP)
         if now >= self._expires_at or steady >= self._ends_at:
             self.entry.leave(Departure(4401, "token expired", _expired()))
         if steady < self._admitted_at:
@@ -185,12 +185,6 @@ class Care:
         self._cancelled_at = steady
         self._interruption.interrupt(GoneOn())
 
-    @property
-    def draining(self) -> Transport | None:
-        """The socket, if something is left there for the client to take."""
-        transport = self._transport
-        return transport if transport is not None and transport.is_draining else None
-
     def shut_down(self) -> None:
         """Cancel the handler, or what admits the connection: the server stops."""
         if not isinstance(self._interruption.reason, ShutDown):
@@ -199,6 +193,15 @@ class Care:
 
 def _for_log(websocket: WebSocket) -> tuple[str, dict[str, Any]]:
     return ascii(shown(websocket.path)), websocket.log_fields.as_extra()
+
+
+def _is_draining(transport: Transport | None) -> TypeGuard[Transport]:
+    """Tell whether something is left in a socket for the client. What it raises is logged only."""
+    try:
+        return transport is not None and transport.is_draining
+    except Exception:  # of an event loop that nobody has tried
+        logger.exception("Exception in the upkeep of a connection that has ended")
+        return False
 
 
 class Upkeep:
@@ -222,8 +225,8 @@ class Upkeep:
     def discard(self, entry: Entry) -> None:
         """Take care of a connection no longer."""
         care = self.cares.pop(entry, None)
-        if care is not None and (transport := care.draining) is not None:
-            self._draining.add(transport)
+        if care is not None and _is_draining(care.transport):
+            self._draining.add(care.transport)
         self._rest()
 
     def _rest(self) -> None:
@@ -250,7 +253,7 @@ class Upkeep:
 
     def _look_at_the_draining(self, steady: float) -> None:
         for transport in tuple(self._draining):
-            if transport.is_draining:
+            if _is_draining(transport):
                 transport.drop_if_stuck(steady, DRAIN_TIMEOUT)
             else:
                 self._draining.discard(transport)

@@ -1,8 +1,11 @@
 """Clients of uvicorn, whose protocols are real here, that take nothing of what waits for them."""
 
 import asyncio
+import os
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ from uvicorn.server import ServerState
 from bolt_ws import WebSocket, WebSocketDisconnect, ticker, transports, upkeep
 from tests.identities import Clock, eventually, nothing_left
 from tests.live.flow.client import Address, Client
+from tests.live.matrix.certificate import write_certificate
+from tests.live.matrix.wire import unverified
 from tests.support import TIMEOUT, Event, serve
 from tests.ticks import ticks
 
@@ -26,9 +31,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a server and its client speak TLS with."""
+    key, certificate = write_certificate(tmp_path)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    return server, unverified()
+
+
 @asynccontextmanager
-async def served(application: Any, pings: float | None = None) -> AsyncIterator[Client]:
+async def served(
+    application: Any,
+    pings: float | None = None,
+    tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+) -> AsyncIterator[Client]:
     """A client, connected to what uvicorn makes of a connection, that reads when it is told to."""
+    for_server, for_client = tls or (None, None)
     config = Config(
         application, ws="auto", log_config=None, ws_ping_interval=pings, ws_ping_timeout=pings
     )
@@ -36,10 +55,13 @@ async def served(application: Any, pings: float | None = None) -> AsyncIterator[
     http: Any = config.http_protocol_class
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: http(config=config, server_state=ServerState(), app_state={}), "127.0.0.1", 0
+        lambda: http(config=config, server_state=ServerState(), app_state={}),
+        "127.0.0.1",
+        0,
+        ssl=for_server,
     )
     async with server:
-        address = Address(port=server.sockets[0].getsockname()[1])
+        address = Address(port=server.sockets[0].getsockname()[1], context=for_client)
         async with address.opened("/", receive_buffer=4096) as client:
             yield client
     await eventually(lambda: not any(each.cares for each in upkeep._upkeeps.values()))
@@ -91,7 +113,7 @@ async def test_a_handler_learns_of_a_client_that_is_dead(clock: Clock) -> None:
     pusher = Pusher()
     async with served(serve(pusher), PING):
         await pusher.is_blocked()
-        transport = care()._transport
+        transport = care().transport
         assert transport is not None
         await eventually(lambda: transport.is_closing)
         await ticks()
@@ -144,16 +166,78 @@ async def test_what_is_taken_slowly_is_taken_to_the_end(clock: Clock) -> None:
         await websocket.send_bytes(bytes(size))
 
     async with served(serve(handler)) as client:
+        transport = care().transport
+        assert transport is not None
         await eventually(lambda: draining() == 1)  # its close had two seconds to be taken
-        got = seconds = 0
-        while got < size:  # each of 64 KiB takes a second, and in 30 some leave the buffer
-            got += len(chunk := await client.reader.read(SIZE))
-            assert chunk, got
-            if draining():
-                clock.forward(1)
-                seconds += 1
-                await ticks(1)
-    assert seconds > transports.DRAIN_TIMEOUT
+        got = rests = 0
+        while transport.pending:
+            before = transport.pending
+            while transport.pending >= before:
+                got += len(chunk := await client.reader.read(SIZE))
+                assert chunk, got
+            clock.forward(transports.DRAIN_TIMEOUT - 5)  # with a rest of so long between two
+            await ticks(1)
+            rests += 1
+        got += len(await client.ended())
+    assert rests > 10
+    assert got > size  # and its head, and a close
+
+
+# TLS, where asyncio's transport does not tell what waits
+
+
+async def test_a_client_that_leaves_over_tls(
+    clock: Clock, tls: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    cleaned = asyncio.Event()
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.send_text("begun")
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.05)
+            cleaned.set()
+
+    async with served(serve(handler, disconnect_grace=1), tls=tls) as client:
+        assert await client.message() == b"begun"
+        client.writer.close()
+        await ticks(5)
+        clock.forward(2)
+        await asyncio.wait_for(cleaned.wait(), TIMEOUT)
+    assert draining() == 0
+    assert caplog.text == ""
+
+
+async def test_a_client_that_breaks_tls_stops_no_care(
+    clock: Clock, tls: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        while True:
+            await websocket.send_text("more")
+            await asyncio.sleep(0)
+
+    async with served(serve(handler), tls=tls) as client:
+        assert await client.message() == b"more"
+        os.write(client.writer.get_extra_info("socket").fileno(), b"\xff" * 64)
+        await eventually(lambda: not any(each.cares for each in upkeep._upkeeps.values()))
+        assert draining() == 0
+        await ticks()
+    assert "upkeep" not in caplog.text
+
+
+async def test_a_transport_that_fails_stops_no_care(
+    clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.send_bytes(bytes(8 * 1024 * 1024))
+
+    async with served(serve(handler)):
+        await eventually(lambda: draining() == 1)
+        monkeypatch.setattr(transports.Transport, "is_draining", property(lambda self: 1 / 0))
+        await eventually(lambda: draining() == 0)
+        await ticks()
+    assert caplog.text.count("Exception in the upkeep of a connection that has ended") == 1
 
 
 # Others

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -340,6 +343,12 @@ async def test_malformed_json_leaves_it_usable() -> None:
     assert await websocket.receive_json() == []
 
 
+async def test_an_asgi_message_may_be_any_mapping() -> None:
+    websocket, server = await accepted()
+    await websocket.send(MappingProxyType(text("a")))
+    assert server.sent == [ACCEPT, text("a")]
+
+
 @pytest.mark.parametrize("message", ["text", b"bytes", ["a", "list"], None, 7])
 async def test_what_is_no_asgi_message(message: Any) -> None:
     websocket, server = await accepted()
@@ -606,6 +615,44 @@ async def test_a_send_to_a_client_that_is_gone(use: Use, error: Exception) -> No
     assert not isinstance(caught.value, WebSocketDisconnected)
     assert caught.value.code == websocket.close_code == 1006
     assert websocket.state is WebSocketState.DISCONNECTED
+
+
+@sends
+async def test_a_send_that_fails_leaves_nothing_to_the_garbage_collector(use: Use) -> None:
+    async def broken(event: Event) -> None:
+        if event["type"] != "websocket.accept":
+            raise RuntimeError("middleware is broken")
+
+    gc.collect()
+    gc.disable()
+    try:
+        websocket, _ = await accepted(on_send=broken)
+        with pytest.raises(RuntimeError):
+            await use(websocket)
+        alive = weakref.ref(websocket)
+        del websocket, _
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+@sends
+async def test_a_send_that_is_cancelled_while_others_have_a_turn_is_not_made(use: Use) -> None:
+    websocket, server = await accepted()
+    made = 0
+    while made < 1000:
+        task = asyncio.create_task(use(websocket))
+        await asyncio.sleep(0)
+        if not task.done():  # it has begun, and others have a turn
+            break
+        made += 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert made == 127
+    assert len(server.sent) == 1 + made
+    await use(websocket)
+    assert len(server.sent) == 1 + made + 1
 
 
 @sends

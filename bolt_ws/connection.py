@@ -97,6 +97,7 @@ class Connection(ReadAhead):
         if self.has_unread and self._application_state is CONNECTED:
             return None  # what came before the client left is there to be received
         if stop and self._ended:
+            await asyncio.sleep(0)  # as in `_open_for`
             raise StopAsyncIteration
         await self._open_for("receive")
         return None
@@ -135,6 +136,8 @@ class Connection(ReadAhead):
         """Return what `_next` returns. Raises `TimeoutError` if nothing comes so long."""
         if self._application_state is CONNECTING and self._auto_accept is not False:
             await self._open_for("receive")  # a timeout must not cut this in two
+        if self._ended and not (self.has_unread and self._application_state is CONNECTED):
+            await self._open_for("receive")  # which raises, however short the time
         try:
             async with asyncio.timeout(seconds) as limit:
                 return await self._next(wanted, False)
@@ -273,6 +276,7 @@ class Connection(ReadAhead):
         """See that the connection is open before it is used, or raise what is in the way."""
         while not self._open:
             if self._ended:
+                await asyncio.sleep(0)  # who tries again, for ever, has to be cancelled
                 raise self._disconnected(action)
             if self._accepting is not None:  # another task accepts: its accept goes first
                 await asyncio.shield(self._accepting)

@@ -65,6 +65,8 @@ async def within(seconds: float, awaitable: Any) -> Any:
         waits_for = coroutine.send(None)
     except StopIteration as end:
         return end.value
+    except TookTooLong as error:
+        raise TimeoutError from error
     limit = asyncio.timeout(seconds)
     try:
         async with limit:

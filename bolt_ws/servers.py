@@ -16,7 +16,7 @@ HeaderItems = Iterable[tuple[str | bytes, str | bytes]]
 
 GONE = (OSError, Disconnected)
 
-CLOSED_BY_SERVER = "after sending 'websocket.close'"
+NOT_OPEN_ANY_MORE = ("after sending 'websocket.close'", "but got 'websocket.send'")
 
 DENIAL_EXTENSION = "websocket.http.response"
 PREPARED_EXTENSION = "bolt_ws.prepared"
@@ -79,12 +79,13 @@ def is_gone(error: BaseException) -> bool:
     """Tell whether a server's `send` raised an error because the client is gone.
 
     That is an `OSError` (ASGI specification 2.4). Daphne, between the client's close and its own
-    notice of it, lets Autobahn's exception out; uvicorn, which closes by itself after an
-    unanswered ping and for frames that are none, takes what we send then for our mistake.
+    notice of it, lets Autobahn's exception out. uvicorn takes what we send for our mistake where
+    it has closed by itself, after an unanswered ping and for frames that are none, or where it has
+    dropped our accept, its client being gone.
     """
-    return isinstance(error, GONE) or (
-        isinstance(error, RuntimeError) and CLOSED_BY_SERVER in str(error)
-    )
+    if isinstance(error, RuntimeError) and not isinstance(error, GONE):
+        return any(each in str(error) for each in NOT_OPEN_ANY_MORE)
+    return isinstance(error, GONE)
 
 
 async def send_close(send: Send, event: Event) -> None:

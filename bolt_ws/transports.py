@@ -19,8 +19,12 @@ if sys.platform != "win32":
 GIVEN_UP: Final = 2.0
 """Seconds for the client to take something after the server has given it up by itself."""
 
-DRAIN_TIMEOUT: Final = 30.0
-"""Seconds for the client to take something of what is left after the application's end."""
+DRAIN_TIMEOUT: Final = 120.0
+"""Seconds for the client to take something of what is left after the application's end.
+
+The network tells of that in steps of up to some hundred KiB, as large as the client's own buffer
+makes them: the slower one reads, the longer one looks as if it did not.
+"""
 
 
 class Transport:
@@ -68,7 +72,7 @@ def _unsent(transport: asyncio.Transport) -> int:
         return 0
     try:
         answer = fcntl.ioctl(own.fileno(), termios.TIOCOUTQ, bytes(4))
-    except (OSError, ValueError):  # it is closed, or no TCP socket
+    except (OSError, ValueError):  # it is closed
         return 0
     return int.from_bytes(answer, sys.byteorder)
 

@@ -6,7 +6,7 @@
 # A whole file goes to one worker, so that a server a file starts is started once. pytest's status 5
 # means that the arguments select no test: of one of the two kinds, but not of both.
 pytest=${PYTEST:-pytest}
-workers=$1
+workers=${1:?as the first argument}
 shift
 "$pytest" -n "$workers" --dist loadfile -m "not timing" "$@"
 others=$?

@@ -29,9 +29,13 @@ GONE: list[Exception] = [
     OSError(),
     Disconnected("Attempt to send on a closed protocol"),
     RuntimeError("Unexpected ASGI message 'websocket.send', after sending 'websocket.close'."),
+    RuntimeError(
+        "Expected ASGI message 'websocket.accept', 'websocket.close' or "
+        "'websocket.http.response.start' but got 'websocket.send'."
+    ),
 ]
 """What servers raise where the client is gone: by the specification, Daphne, and uvicorn where it
-has closed the connection by itself."""
+has closed the connection by itself, or has not sent our accept."""
 
 
 def text(data: str) -> Event:

@@ -96,6 +96,40 @@ async def test_one_that_awaits_nothing_but_its_sends(
     assert connection.terminal == []
 
 
+AFTER_THE_END: dict[str, Callable[[WebSocket], Awaitable[Any]]] = {
+    **SENDS,
+    "receive_text": lambda websocket: websocket.receive_text(),
+    "receive_event": lambda websocket: websocket.receive_event(),
+    "iter_text": lambda websocket: anext(websocket.iter_text()),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"max_message_size": 100}], ids=["bare", "bounded"])
+@pytest.mark.parametrize("use", AFTER_THE_END.values(), ids=AFTER_THE_END)
+async def test_one_that_does_not_mind_the_end(
+    clock: Clock, use: Callable[[WebSocket], Awaitable[Any]], options: dict[str, Any]
+) -> None:
+    """It tries again, whatever is raised, and others have their turns: it can be cancelled."""
+    ended: list[str] = []
+
+    async def handler(websocket: WebSocket) -> None:
+        await websocket.accept()
+        try:
+            for _ in range(1_000_000):
+                with contextlib.suppress(Exception):
+                    await use(websocket)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    connection = await opened(serve(handler, disconnect_grace=1, **options))
+    connection.leave()
+    await ticks(5)
+    clock.forward(2)
+    await connection.end()
+    assert ended == ["cancelled"]
+
+
 async def test_one_that_sleeps_sees_it_in_the_state(clock: Clock) -> None:
     seen: list[Any] = []
 

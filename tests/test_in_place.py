@@ -64,6 +64,18 @@ async def test_the_timeout_of_something_inside_is_not_taken_for_its_own(step: St
     assert not isinstance(raised.value, TookTooLong)
 
 
+async def test_nor_one_that_is_there_already() -> None:
+    step = asyncio.ensure_future(within(0.01, asyncio.sleep(3600)))
+    await asyncio.wait([step])
+    with pytest.raises(TimeoutError) as raised:
+        await within(5, passed_on(step))
+    assert not isinstance(raised.value, TookTooLong)
+
+
+async def passed_on(step: Awaitable[str]) -> str:
+    return await step
+
+
 async def test_a_cancellation_from_outside_is_one() -> None:
     task = asyncio.create_task(within(5, asyncio.sleep(3600)))
     await asyncio.sleep(0)

@@ -61,9 +61,8 @@ class Connection(ReadAhead):
         self._accepting: asyncio.Future[None] | None = None
         self._was_accepted_unasked = False
 
-    @property
-    def transport(self) -> Transport | None:
-        """The socket, where the server does not see to a client that takes nothing."""
+    def find_transport(self) -> Transport | None:
+        """Return the socket, where the server does not see to a client that takes nothing."""
         return transport_of(self._send)
 
     # The two primitives
@@ -90,12 +89,17 @@ class Connection(ReadAhead):
             self._receiver = None
         return self._content(event, wanted, stop)
 
+    @property
+    def _has_rest(self) -> bool:
+        """Whether there is something to be received that came before the client left, if it did."""
+        return self.has_unread and self._application_state is CONNECTED
+
     async def _before_receive(self, wanted: str | None, stop: bool) -> Event | None:
         """See that a receive may begin, or return the event that it gives at once."""
         if wanted is None and self._client_state is CONNECTING and self._auto_accept is False:
             return await self._receive_connect()
-        if self.has_unread and self._application_state is CONNECTED:
-            return None  # what came before the client left is there to be received
+        if self._has_rest:
+            return None
         if stop and self._ended:
             await asyncio.sleep(0)  # as in `_open_for`
             raise StopAsyncIteration
@@ -136,7 +140,7 @@ class Connection(ReadAhead):
         """Return what `_next` returns. Raises `TimeoutError` if nothing comes so long."""
         if self._application_state is CONNECTING and self._auto_accept is not False:
             await self._open_for("receive")  # a timeout must not cut this in two
-        if self._ended and not (self.has_unread and self._application_state is CONNECTED):
+        if self._ended and not self._has_rest:
             await self._open_for("receive")  # which raises, however short the time
         try:
             async with asyncio.timeout(seconds) as limit:

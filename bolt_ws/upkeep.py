@@ -76,7 +76,7 @@ class Care:
     def __init__(self, entry: Entry, bounds: Bounds, interruption: Interruption) -> None:
         self.entry = entry
         self._websocket = entry.websocket
-        self.transport = entry.websocket.transport
+        self.transport = entry.websocket.find_transport()
         self._bounds = bounds
         self._interruption = interruption
         self._expires_at = self._ends_at = math.inf
@@ -195,13 +195,19 @@ def _for_log(websocket: WebSocket) -> tuple[str, dict[str, Any]]:
     return ascii(shown(websocket.path)), websocket.log_fields.as_extra()
 
 
-def _is_draining(transport: Transport | None) -> TypeGuard[Transport]:
-    """Tell whether something is left in a socket for the client. What it raises is logged only."""
+def _drains(transport: Transport | None, steady: float) -> TypeGuard[Transport]:
+    """Tell whether something is left in a socket for the client, and drop it if that is stuck.
+
+    What this raises is logged only: it is to stop no other connection's care.
+    """
     try:
-        return transport is not None and transport.is_draining
-    except Exception:  # of an event loop that nobody has tried
+        if transport is None or not transport.is_draining:
+            return False
+        transport.drop_if_stuck(steady, DRAIN_TIMEOUT)
+    except Exception:
         logger.exception("Exception in the upkeep of a connection that has ended")
         return False
+    return True
 
 
 class Upkeep:
@@ -225,7 +231,7 @@ class Upkeep:
     def discard(self, entry: Entry) -> None:
         """Take care of a connection no longer."""
         care = self.cares.pop(entry, None)
-        if care is not None and _is_draining(care.transport):
+        if care is not None and _drains(care.transport, steady_clock()):
             self._draining.add(care.transport)
         self._rest()
 
@@ -253,9 +259,7 @@ class Upkeep:
 
     def _look_at_the_draining(self, steady: float) -> None:
         for transport in tuple(self._draining):
-            if _is_draining(transport):
-                transport.drop_if_stuck(steady, DRAIN_TIMEOUT)
-            else:
+            if not _drains(transport, steady):
                 self._draining.discard(transport)
         self._rest()
 

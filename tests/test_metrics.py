@@ -133,7 +133,7 @@ async def test_a_connection_that_cannot_clean_up_is_counted_out() -> None:
     for sent in (ACCEPT, text("x")):
         assert await connection.next() == sent
     assert connection.task is not None
-    connection.task.get_coro().close()  # type: ignore[union-attr]  # as if the loop were gone
+    connection.task.get_coro().close()  # as if the loop were gone
     assert of() == {
         **NOTHING,
         "connections": 1,

@@ -227,15 +227,16 @@ async def test_a_client_that_breaks_tls_stops_no_care(
     assert "upkeep" not in caplog.text
 
 
+@pytest.mark.parametrize("what", ["is_draining", "pending"])
 async def test_a_transport_that_fails_stops_no_care(
-    clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     async def handler(websocket: WebSocket) -> None:
         await websocket.send_bytes(bytes(8 * 1024 * 1024))
 
     async with served(serve(handler)):
         await eventually(lambda: draining() == 1)
-        monkeypatch.setattr(transports.Transport, "is_draining", property(lambda self: 1 / 0))
+        monkeypatch.setattr(transports.Transport, what, property(lambda self: 1 / 0))
         await eventually(lambda: draining() == 0)
         await ticks()
     assert caplog.text.count("Exception in the upkeep of a connection that has ended") == 1

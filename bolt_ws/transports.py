@@ -7,14 +7,10 @@ on the way to it, neither a disconnect nor an error ever follows, and the socket
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any, Final
 
 from .servers import Send
-
-if sys.platform != "win32":
-    import fcntl
-    import termios
+from .sockets import undelivered
 
 GIVEN_UP: Final = 2.0
 """Seconds for the client to take something after the server has given it up by itself."""
@@ -54,7 +50,9 @@ class Transport:
         Of a client that reads slowly, that alone may hold so much that nothing leaves ours for
         minutes.
         """
-        return self._transport.get_write_buffer_size() + _unsent(self._transport)
+        own = self._transport.get_extra_info("socket")
+        held = 0 if own is None else undelivered(own.fileno())
+        return self._transport.get_write_buffer_size() + held
 
     def drop_if_stuck(self, steady: float, seconds: float) -> None:
         """Drop the connection if nothing has left for so long. The server then tells its end."""
@@ -63,18 +61,6 @@ class Transport:
             self._pending, self._pending_since = pending, steady
         elif steady - self._pending_since >= seconds:
             self._transport.abort()
-
-
-def _unsent(transport: asyncio.Transport) -> int:
-    """Return the bytes that the system holds for the client, 0 where it does not say."""
-    own = transport.get_extra_info("socket")
-    if sys.platform == "win32" or own is None:
-        return 0
-    try:
-        answer = fcntl.ioctl(own.fileno(), termios.TIOCOUTQ, bytes(4))
-    except (OSError, ValueError):  # it is closed
-        return 0
-    return int.from_bytes(answer, sys.byteorder)
 
 
 def transport_of(send: Send) -> Transport | None:

@@ -59,7 +59,7 @@ LAYERS = [
     {"transports"},
     {"servers", "context", "exceptions", "conf", "redaction", "urls"},
     {"logs", "metrics", "signals"},
-    {"states", "status", "lending", "ticker", "interruption", "while_open", "in_place"},
+    {"states", "status", "lending", "ticker", "interruption", "while_open", "in_place", "sockets"},
 ]
 RANKS = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 MAX_LINES = 300

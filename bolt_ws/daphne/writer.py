@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-try:
-    import fcntl
-    import termios
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+from ..sockets import undelivered
 
 TURNS: Final = 64
 """Messages that an application takes or sends before others have a turn."""
@@ -29,17 +24,6 @@ class Transport(Protocol):
     def resume_reading(self) -> None: ...
     def get_write_buffer_size(self) -> int: ...
     def get_extra_info(self, name: str) -> Any: ...
-
-
-def undelivered(fd: int) -> int:
-    """Return the bytes that the system holds for the other end, or 0 where it does not tell."""
-    if fcntl is None:
-        return 0
-    try:
-        size = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
-    except (OSError, ValueError):  # it is closed
-        return 0
-    return int.from_bytes(size, sys.byteorder)
 
 
 class ClientGone(OSError):

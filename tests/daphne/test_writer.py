@@ -13,7 +13,8 @@ from websockets.frames import Opcode
 
 from bolt_ws.daphne.ending import UNAWARE
 from bolt_ws.daphne.order import PATIENCE
-from bolt_ws.daphne.writer import TURNS, undelivered
+from bolt_ws.daphne.writer import TURNS
+from bolt_ws.sockets import undelivered
 
 from .client import Client, connected, connecting
 from .fakes import Server, settle
